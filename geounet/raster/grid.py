@@ -1,0 +1,148 @@
+"""A grid: CRS, transform and size. Coordinates become pixels here and nowhere else."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from affine import Affine
+from pyproj import CRS, Geod
+
+from geounet.errors import InputError
+from geounet.raster.window import Window
+
+Bounds = tuple[float, float, float, float]
+"""West, south, east, north in the units of a CRS."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the pixels of a raster lie.
+
+    `transform` maps (column, row) to CRS coordinates; pixel (0, 0) covers (0, 0)-(1, 1).
+    Without a georeference `crs` is None and `transform` the identity: units are pixels.
+    """
+
+    height: int
+    width: int
+    transform: Affine
+    crs: CRS | None = None
+
+    def __post_init__(self) -> None:
+        if self.height < 1 or self.width < 1:
+            raise ValueError(f"a grid cannot be {self.height} x {self.width} pixels")
+
+    @property
+    def extent(self) -> Window:
+        """All pixels."""
+        return Window(row_off=0, col_off=0, height=self.height, width=self.width)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.height, self.width
+
+    @property
+    def is_georeferenced(self) -> bool:
+        """Whether coordinates mean a place on Earth."""
+        return self.crs is not None
+
+    @cached_property
+    def pixel_size(self) -> float:
+        """Side of a square of one pixel's area, in CRS units."""
+        return math.sqrt(abs(self.transform.determinant))
+
+    @cached_property
+    def metres_per_unit(self) -> float | None:
+        """Metres per CRS unit; None without a CRS, or if it is geographic."""
+        if self.crs is None or self.crs.is_geographic or not self.crs.axis_info:
+            return None
+        return float(self.crs.axis_info[0].unit_conversion_factor)
+
+    @cached_property
+    def pixel_size_m(self) -> float | None:
+        """Side of a square of the central pixel's area, in metres; None without a CRS.
+
+        Projected: CRS units as they are (a Mercator metre counts as a metre). Geographic:
+        geodesic area on the CRS's ellipsoid.
+        """
+        if self.crs is None:
+            return None
+        if self.metres_per_unit is not None:
+            return self.pixel_size * self.metres_per_unit
+        row, col = self.height // 2, self.width // 2
+        corners = [self.transform @ p for p in _corners(row, col, row + 1, col + 1)]
+        area, _ = geod_of(self.crs).polygon_area_perimeter(*zip(*corners, strict=True))
+        return math.sqrt(abs(area))
+
+    def bounds(self, window: Window | None = None) -> Bounds:
+        """West, south, east, north of a window (default: of the whole grid)."""
+        w = window or self.extent
+        points = [self.transform @ p for p in _corners(w.row_off, w.col_off, w.row_end, w.col_end)]
+        xs, ys = zip(*points, strict=True)
+        return min(xs), min(ys), max(xs), max(ys)
+
+    def crop(self, window: Window) -> Grid:
+        """The grid of a window of this one."""
+        origin = Affine.translation(window.col_off, window.row_off)
+        return replace(
+            self, height=window.height, width=window.width, transform=self.transform @ origin
+        )
+
+    def window_of(self, bounds: Bounds) -> Window:
+        """The pixels that bounds in the grid's CRS touch, cut to the grid.
+
+        An edge within 1/1000 of a pixel of a pixel's edge counts as on it, so that the bounds of
+        a window give back that window.
+
+        Raises:
+            InputError: they touch none.
+        """
+        west, south, east, north = bounds
+        corners = [(west, south), (west, north), (east, south), (east, north)]
+        cols, rows = zip(*(~self.transform @ p for p in corners), strict=True)
+        row_off, col_off = math.floor(min(rows) + 1e-3), math.floor(min(cols) + 1e-3)
+        touched = Window(
+            row_off=row_off,
+            col_off=col_off,
+            height=max(0, math.ceil(max(rows) - 1e-3) - row_off),
+            width=max(0, math.ceil(max(cols) - 1e-3) - col_off),
+        )
+        window = touched.intersect(self.extent)
+        if window.area == 0:
+            raise InputError(
+                f"the area {_format(bounds)} lies outside the raster {_format(self.bounds())}; "
+                "give coordinates in the raster's CRS"
+            )
+        return window
+
+    def matches(self, other: Grid, tolerance_px: float = 0.01) -> bool:
+        """Same CRS and size, and no corner further apart than `tolerance_px` pixels."""
+        if self.shape != other.shape or self.crs != other.crs:
+            return False
+        return self.offset_px(other) <= tolerance_px
+
+    def offset_px(self, other: Grid) -> float:
+        """Largest distance between the two grids' corresponding corners, in pixels of this."""
+        pairs = zip(_corners(0, 0, *self.shape), _corners(0, 0, *other.shape), strict=True)
+        return max(math.dist(p, ~self.transform @ (other.transform @ q)) for p, q in pairs)
+
+
+def geod_of(crs: CRS) -> Geod:
+    """The CRS's ellipsoid, for geodesic lengths and areas (WGS 84 if it names none)."""
+    return crs.get_geod() or Geod(ellps="WGS84")
+
+
+def pixel_grid(height: int, width: int) -> Grid:
+    """The grid of an image without georeference: pixel coordinates, row 0 at the top."""
+    return Grid(height=height, width=width, transform=Affine.identity())
+
+
+def _corners(row: float, col: float, row_end: float, col_end: float) -> list[tuple[float, float]]:
+    return [(col, row), (col_end, row), (col_end, row_end), (col, row_end)]
+
+
+def _format(bounds: Bounds) -> str:
+    return "(" + ", ".join(np.format_float_positional(v, precision=6, trim="-") for v in bounds) + ")"
