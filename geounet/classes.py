@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -39,7 +40,9 @@ class ClassInfo:
         return tuple(bytes.fromhex(self.colour[1:]))  # type: ignore[return-value]
 
 
-def make_classes(names: Sequence[str], values: Iterable[int] | None = None) -> tuple[ClassInfo, ...]:
+def make_classes(
+    names: Sequence[str], values: Iterable[int] | None = None
+) -> tuple[ClassInfo, ...]:
     """Classes with these names in this order, values 0, 1, ... unless given, default colours."""
     numbers = range(len(names)) if values is None else values
     return check_classes(
@@ -65,4 +68,6 @@ def check_classes(classes: Iterable[ClassInfo]) -> tuple[ClassInfo, ...]:
 
 
 def _is_colour(text: str) -> bool:
-    return len(text) == 7 and text[0] == "#" and all(c in "0123456789abcdefABCDEF" for c in text[1:])
+    return (
+        len(text) == 7 and text[0] == "#" and all(c in "0123456789abcdefABCDEF" for c in text[1:])
+    )

@@ -74,7 +74,8 @@ class Grid:
             return self.pixel_size * self.metres_per_unit
         row, col = self.height // 2, self.width // 2
         corners = [self.transform @ p for p in _corners(row, col, row + 1, col + 1)]
-        area, _ = geod_of(self.crs).polygon_area_perimeter(*zip(*corners, strict=True))
+        lons, lats = zip(*corners, strict=True)
+        area, _ = geod_of(self.crs).polygon_area_perimeter(lons, lats)
         return math.sqrt(abs(area))
 
     def bounds(self, window: Window | None = None) -> Bounds:
@@ -145,4 +146,4 @@ def _corners(row: float, col: float, row_end: float, col_end: float) -> list[tup
 
 
 def _format(bounds: Bounds) -> str:
-    return "(" + ", ".join(np.format_float_positional(v, precision=6, trim="-") for v in bounds) + ")"
+    return f"({', '.join(np.format_float_positional(v, precision=6, trim='-') for v in bounds)})"
