@@ -68,6 +68,4 @@ def check_classes(classes: Iterable[ClassInfo]) -> tuple[ClassInfo, ...]:
 
 
 def _is_colour(text: str) -> bool:
-    return (
-        len(text) == 7 and text[0] == "#" and all(c in "0123456789abcdefABCDEF" for c in text[1:])
-    )
+    return re.fullmatch("#[0-9a-fA-F]{6}", text) is not None
