@@ -1,0 +1,14 @@
+from .architectures import ARCHITECTURES as ARCHITECTURES
+from .architectures import build_network as build_network
+from .checkpoint import Model as Model
+from .checkpoint import file_digest as file_digest
+from .checkpoint import load_model as load_model
+from .checkpoint import read_spec as read_spec
+from .checkpoint import save_model as save_model
+from .geometry import Geometry as Geometry
+from .geometry import Span as Span
+from .geometry import find_geometry as find_geometry
+from .inference_form import to_inference_form as to_inference_form
+from .spec import Band as Band
+from .spec import ModelSpec as ModelSpec
+from .unet import UNet as UNet

@@ -1,0 +1,125 @@
+"""Model files: safetensors with the spec as metadata. Loading one can never run code."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors import SafetensorError, safe_open
+
+from geounet.errors import ModelError, ResourceError
+from geounet.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+METADATA_KEY = "geounet"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network with its contract.
+
+    Attributes:
+        spec: the contract.
+        network: weights loaded, in evaluation mode, on the CPU.
+        name: stem of the file it came from.
+        digest: SHA-256 of that file, hexadecimal.
+    """
+
+    spec: ModelSpec
+    network: nn.Module
+    name: str
+    digest: str
+
+
+def save_model(path: Path, network: nn.Module, spec: ModelSpec) -> None:
+    """Write the model file, whole or not at all.
+
+    Raises:
+        ResourceError: it cannot be written.
+    """
+    from safetensors.torch import save
+
+    tensors = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_bytes(save(tensors, metadata={METADATA_KEY: spec.to_json()}))
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise ResourceError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def read_spec(path: Path) -> ModelSpec:
+    """The spec of a model file, without torch and without reading the weights.
+
+    Raises:
+        ModelError: no such file, not safetensors (a pickle is not loaded), or no geounet spec.
+    """
+    metadata = _read_metadata(path)
+    if METADATA_KEY not in metadata:
+        raise ModelError(
+            f"{path} is safetensors without a geounet spec; use a model made by `geounet train`"
+        )
+    try:
+        return ModelSpec.from_json(metadata[METADATA_KEY])
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+
+
+def load_model(path: str | Path) -> Model:
+    """The model of a file, ready for inference on the CPU.
+
+    Raises:
+        ModelError: as `read_spec`; or weights that are not those of the architecture.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    from geounet.models.architectures import build_network
+
+    path = Path(path)
+    spec = read_spec(path)
+    with torch.device("meta"):
+        network = build_network(
+            spec.architecture, len(spec.bands), len(spec.classes), spec.arguments
+        )
+    try:
+        network.load_state_dict(load_file(path), assign=True)
+    except (RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(
+            f"{path}: its weights are not those of a {spec.architecture}: {reason}"
+        ) from error
+    network.eval().requires_grad_(False)
+    return Model(spec, network, path.stem, file_digest(path))
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_metadata(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file; give a model.safetensors of `geounet train`")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"{path} is {_describe(path)}, not a safetensors model; "
+            "geounet loads nothing else, since other formats can run code"
+        ) from error
+
+
+def _describe(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(4)
+    if head[:2] == b"\x80\x02" or head == b"PK\x03\x04":
+        return "a pickle (PyTorch checkpoint)"
+    return "damaged or something else" if head else "empty"
