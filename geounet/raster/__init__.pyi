@@ -2,5 +2,8 @@ from .grid import Bounds as Bounds
 from .grid import Grid as Grid
 from .grid import geod_of as geod_of
 from .grid import pixel_grid as pixel_grid
+from .scene import Scene as Scene
+from .scene import SensorModel as SensorModel
+from .scene import open_scene as open_scene
 from .window import Window as Window
 from .window import mirror_indices as mirror_indices

@@ -1,0 +1,112 @@
+"""Opening files with GDAL, and saying in one line why one cannot be read."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+from rasterio.env import ensure_env_with_credentials
+from rasterio.errors import RasterioIOError
+from rasterio.io import DatasetReader
+
+from geounet.errors import InputError
+from geounet.raster.grid import Grid
+
+if TYPE_CHECKING:
+    import rasterio.crs
+
+
+class _Reader(DatasetReader):  # type: ignore[misc]
+    """A reader that does not warn about images without georeference: they are no surprise here.
+
+    rasterio asks this before it warns. Filters of `warnings` belong to the whole process and are
+    neither safe in threads nor ours to change.
+    """
+
+    def _has_gcps_or_rpcs(self) -> bool:
+        return True
+
+
+def open_dataset(path: str | Path) -> DatasetReader:
+    """The rasterio dataset of anything that GDAL opens.
+
+    Raises:
+        InputError: there is no such file, or GDAL does not read it as a raster with bands.
+    """
+    try:
+        dataset = _open(os.fspath(path))
+    except RasterioIOError as error:
+        raise InputError(_explain(path, error)) from error
+    if dataset.count == 0:
+        listed = dataset.subdatasets
+        dataset.close()
+        raise InputError(_no_bands(path, listed))
+    return dataset
+
+
+def grid_of(dataset: DatasetReader, path: str | Path) -> Grid:
+    """The dataset's grid; rotated and south-up transforms are kept as they are.
+
+    Raises:
+        InputError: the transform has no inverse, or PROJ does not know the CRS.
+    """
+    transform = dataset.transform
+    if not transform.determinant:
+        raise InputError(
+            f"{path} has a geotransform without extent {transform.to_gdal()}; georeference it anew"
+        )
+    crs = read_crs(dataset.crs, path)
+    return Grid(height=dataset.height, width=dataset.width, transform=transform, crs=crs)
+
+
+def read_crs(crs: rasterio.crs.CRS | None, path: str | Path) -> CRS | None:
+    """The pyproj CRS of a rasterio CRS; None if empty.
+
+    Raises:
+        InputError: PROJ does not know it.
+    """
+    if not crs:
+        return None
+    try:
+        return _parse_wkt(crs.to_wkt(version="WKT2_2019"))
+    except CRSError as error:
+        raise InputError(f"{path} has a CRS that PROJ cannot use; {one_line(error)}") from error
+
+
+def one_line(error: BaseException) -> str:
+    """What GDAL said: the message of the error behind rasterio's, in one line."""
+    cause = error.__cause__ or error
+    return " ".join(str(getattr(cause, "errmsg", cause)).split())
+
+
+@ensure_env_with_credentials  # type: ignore[untyped-decorator]
+def _open(path: str) -> DatasetReader:
+    return _Reader(path)
+
+
+@lru_cache(maxsize=64)
+def _parse_wkt(wkt: str) -> CRS:
+    return CRS.from_wkt(wkt)  # some milliseconds, and every thread opens every scene
+
+
+def _explain(path: str | Path, error: RasterioIOError) -> str:
+    said = one_line(error)
+    if Path(path).exists():
+        return f"{path} is not a raster that GDAL can open; {said}"
+    if any(text in said for text in ("No such file", "does not exist", "response code: 404")):
+        return f"{path} does not exist; check the path"
+    return f"{path} cannot be opened; {said}"
+
+
+def _no_bands(path: str | Path, subdatasets: list[str]) -> str:
+    if not subdatasets:
+        return f"{path} has no raster bands; give a raster"
+    more = f" and {len(subdatasets) - 3} more" if len(subdatasets) > 3 else ""
+    return (
+        f"{path} is a container of {len(subdatasets)} rasters; "
+        f"give one of them as the path: {', '.join(subdatasets[:3])}{more}"
+    )

@@ -1,0 +1,228 @@
+"""A scene: an open raster whose windows may reach beyond its edges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import numpy as np
+import rasterio.windows
+from numpy.typing import NDArray
+from pyproj import CRS
+from rasterio.enums import ColorInterp
+from rasterio.errors import RasterioIOError
+from rasterio.io import DatasetReader
+
+from geounet.errors import InputError
+from geounet.raster.dataset import grid_of, one_line, open_dataset, read_crs
+from geounet.raster.validity import find_alphas, make_rule
+from geounet.raster.window import Window, mirror_indices
+
+T = TypeVar("T", bound=np.generic)
+
+
+@dataclass(frozen=True, slots=True)
+class SensorModel:
+    """What places an image that has no affine transform, to be carried to its mask unchanged.
+
+    Attributes:
+        gcps: Ground control points (column, row, x, y, z), pixel (0, 0) covering (0, 0)-(1, 1).
+        gcps_crs: CRS of x, y, z.
+        rpcs: GDAL's RPC metadata: key, value.
+    """
+
+    gcps: tuple[tuple[float, float, float, float, float], ...] = ()
+    gcps_crs: CRS | None = None
+    rpcs: tuple[tuple[str, str], ...] = ()
+
+
+class Scene:
+    """An open raster and the bands chosen of it. One handle: use it in one thread.
+
+    Attributes:
+        path: As it was given.
+        name: File name without folder and suffix.
+        grid: All pixels. Without a georeference, or with ground control points only, pixel
+            coordinates and no CRS.
+        bands: Chosen bands, from 1.
+        dtype: Smallest type that holds all of them.
+        band_names: The file's description of each, if any.
+        nodata: The value that marks no data in all of them, if it is the same.
+        block_shape: (height, width) of the storage blocks.
+        sensor: Ground control points and RPCs, if there is nothing better; else None.
+    """
+
+    def __init__(
+        self, dataset: DatasetReader, path: str | Path, bands: Sequence[int], resources: ExitStack
+    ) -> None:
+        """Take over the resources, the open dataset among them. Prefer `open_scene`."""
+        self._dataset = dataset
+        self.path = path
+        self.name = Path(path).stem
+        self.bands = tuple(bands)
+        self.grid = grid_of(dataset, path)
+        self.dtype: np.dtype[np.generic] = np.result_type(*(dataset.dtypes[b - 1] for b in bands))
+        self.band_names = tuple(dataset.descriptions[b - 1] or None for b in bands)
+        self.block_shape: tuple[int, int] = dataset.block_shapes[bands[0] - 1]
+        self.sensor = _read_sensor(dataset, path)
+        self._rule = make_rule(dataset, self.bands)
+        self._resources = resources.pop_all()
+
+    @property
+    def count(self) -> int:
+        """Number of chosen bands."""
+        return len(self.bands)
+
+    @property
+    def nodata(self) -> float | None:
+        """The value that marks no data in every chosen band; None if there is no such value."""
+        values = {self._dataset.nodatavals[b - 1] for b in self.bands}
+        return values.pop() if len(values) == 1 else None
+
+    def read(self, window: Window) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+        """Pixels (count, H, W) of `dtype`, and whether they are data (H, W).
+
+        The window may reach beyond the scene on any side, by any amount: there both arrays are
+        mirrored as by `mirror_indices`. A pixel is valid if it is data in every chosen band.
+
+        Raises:
+            InputError: the file cannot be read there.
+        """
+        row_off, row_end, rows = _span(window.row_off, window.row_end, self.grid.height)
+        col_off, col_end, cols = _span(window.col_off, window.col_end, self.grid.width)
+        inside = Window(
+            row_off=row_off, col_off=col_off, height=row_end - row_off, width=col_end - col_off
+        )
+        pixels, valid = self.read_scaled(inside, inside.shape)
+        return _mirror(pixels, rows, cols), _mirror(valid, rows, cols)
+
+    def read_scaled(
+        self, window: Window, shape: tuple[int, int]
+    ) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+        """As `read`, of a window inside the scene, resampled (nearest, overviews) to a shape."""
+        if window.area == 0:
+            return np.empty((self.count, *shape), self.dtype), np.ones(shape, bool)
+        inside = rasterio.windows.Window(
+            window.col_off, window.row_off, window.width, window.height
+        )
+        try:
+            pixels = self._read_bands(inside, shape)
+            return pixels, self._rule.apply(self._dataset, pixels, inside)
+        except RasterioIOError as error:
+            raise InputError(
+                f"{self.path} cannot be read at rows {window.row_off}-{window.row_end}, columns "
+                f"{window.col_off}-{window.col_end} ({one_line(error)}); "
+                "the file is damaged or incomplete, fetch it again"
+            ) from error
+
+    def _read_bands(
+        self, window: rasterio.windows.Window, shape: tuple[int, int]
+    ) -> NDArray[np.generic]:
+        dataset, bands = self._dataset, list(self.bands)
+        pixels: NDArray[np.generic] = np.empty((self.count, *shape), self.dtype)
+        if len({dataset.dtypes[b - 1] for b in bands}) == 1:
+            dataset.read(bands, window=window, out=pixels)
+            return pixels
+        for band, target in zip(bands, pixels, strict=True):  # rasterio reads one type at a time
+            dataset.read(band, window=window, out=target)
+        return pixels
+
+    def close(self) -> None:
+        """Close the file."""
+        self._resources.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_scene(
+    path: str | Path, bands: Sequence[int] | None = None, *, allow_palette: bool = False
+) -> Scene:
+    """Open a raster for reading: a path, URL, or anything else that GDAL opens.
+
+    Args:
+        path: Where it is.
+        bands: Bands from 1, in the order wanted; None: all but alpha.
+        allow_palette: Take the indices of a palette image for pixels, as labels and masks mean it.
+
+    Raises:
+        InputError: it cannot be read as the pixels of an image; the message says why.
+    """
+    with ExitStack() as stack:
+        dataset = stack.enter_context(open_dataset(path))
+        chosen = choose_bands(dataset, path, bands, allow_palette=allow_palette)
+        return Scene(dataset, path, chosen, stack)
+
+
+def choose_bands(
+    dataset: DatasetReader,
+    path: str | Path,
+    bands: Sequence[int] | None,
+    *,
+    allow_palette: bool = False,
+) -> tuple[int, ...]:
+    """These bands of a dataset, default all but alpha, once they are known to hold pixels.
+
+    Raises:
+        InputError: there is no such band, it holds a palette's indices, or complex numbers.
+    """
+    alphas = find_alphas(dataset)
+    chosen = tuple(bands or (b for b in dataset.indexes if b not in alphas))
+    if not chosen:
+        raise InputError(f"{path} has only an alpha band; choose it with --bands 1 to use it")
+    for band in chosen:
+        if band not in dataset.indexes:
+            raise InputError(f"{path} has bands 1 to {dataset.count}, not {band}; choose others")
+        if dataset.dtypes[band - 1].startswith("complex"):
+            raise InputError(
+                f"{path} has complex numbers in band {band}; give amplitude or intensity instead"
+            )
+        if dataset.colorinterp[band - 1] == ColorInterp.palette and not allow_palette:
+            raise InputError(
+                f"{path} is a palette image: band {band} holds indices of colours; "
+                "expand it first: gdal_translate -expand rgb"
+            )
+    return chosen
+
+
+def _read_sensor(dataset: DatasetReader, path: str | Path) -> SensorModel | None:
+    if dataset.crs or not dataset.transform.is_identity:
+        return None
+    gcps, crs = dataset.gcps
+    rpcs = tuple(sorted(dataset.tags(ns="RPC").items()))
+    if not gcps and not rpcs:
+        return None
+    points = tuple((p.col, p.row, p.x, p.y, p.z or 0.0) for p in gcps)
+    return SensorModel(gcps=points, gcps_crs=read_crs(crs, path), rpcs=rpcs)
+
+
+def _span(start: int, stop: int, size: int) -> tuple[int, int, NDArray[np.intp] | None]:
+    """What to read of an axis, and how to mirror it into start..stop: None if as it is."""
+    if start >= stop:
+        return 0, 0, None
+    if start >= 0 and stop <= size:
+        return start, stop, None
+    indices = mirror_indices(start, stop, size)
+    first = int(indices.min())
+    return first, int(indices.max()) + 1, indices - first
+
+
+def _mirror(
+    array: NDArray[T], rows: NDArray[np.intp] | None, cols: NDArray[np.intp] | None
+) -> NDArray[T]:
+    """Continue an array (..., H, W) beyond its edges."""
+    if rows is not None:
+        array = array.take(rows, axis=-2)
+    return array if cols is None else array.take(cols, axis=-1)
