@@ -1,3 +1,8 @@
+from .class_table import CLASSES_TAG as CLASSES_TAG
+from .class_table import ClassTable as ClassTable
+from .class_table import dump_classes as dump_classes
+from .class_table import read_class_table as read_class_table
+from .class_table import read_classes as read_classes
 from .grid import Bounds as Bounds
 from .grid import Grid as Grid
 from .grid import geod_of as geod_of
