@@ -1,0 +1,14 @@
+from .engine import Engine as Engine
+from .engine import Prediction as Prediction
+from .engine import TorchEngine as TorchEngine
+from .engine import make_engine as make_engine
+from .fit import check_fit as check_fit
+from .options import PredictOptions as PredictOptions
+from .pipeline import threaded as threaded
+from .predict import PredictSummary as PredictSummary
+from .predict import predict as predict
+from .runtime import Runtime as Runtime
+from .runtime import resolve_runtime as resolve_runtime
+from .streaming import predict_window as predict_window
+from .tiling import Tile as Tile
+from .tiling import plan_tiles as plan_tiles

@@ -1,0 +1,78 @@
+"""Whether a model fits a scene."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from geounet.errors import ModelError
+from geounet.inference.options import PredictOptions
+from geounet.models import ModelSpec
+from geounet.raster import Scene
+
+PIXEL_SIZE_TOLERANCE = 1.25
+"""Largest ratio of pixel sizes that counts as the same: what scale augmentation covers."""
+
+
+def check_fit(spec: ModelSpec, scene: Scene, options: PredictOptions) -> None:
+    """Refuse a scene that the model was not made for.
+
+    Raises:
+        ModelError: says what differs, and which option overrides it.
+    """
+    _check_bands(spec, scene)
+    if not options.allow_dtype:
+        _check_dtype(spec, scene)
+    if not options.allow_pixel_size:
+        _check_pixel_size(spec, scene)
+
+
+def _check_bands(spec: ModelSpec, scene: Scene) -> None:
+    wanted = [band.name for band in spec.bands]
+    if scene.count != len(wanted):
+        raise ModelError(
+            f"{scene.path} gives {_count(scene.count, 'band')}, the model needs "
+            f"{len(wanted)} ({_names(wanted)}); choose them with --bands"
+        )
+    found = list(scene.band_names)
+    if None in wanted or None in found or found == wanted:
+        return
+    hint = "choose them with --bands, by number; or clear the descriptions if they are wrong"
+    if set(found) == set(wanted) and len(set(found)) == len(found):
+        order = ",".join(str(scene.bands[found.index(name)]) for name in wanted)
+        hint = f"put them in order with --bands {order}"
+    raise ModelError(
+        f"{scene.path} has the bands {_names(found)}, the model needs {_names(wanted)}; {hint}"
+    )
+
+
+def _check_dtype(spec: ModelSpec, scene: Scene) -> None:
+    trained = np.result_type(*(np.dtype(band.dtype) for band in spec.bands))
+    if _range_class(trained) != _range_class(scene.dtype):
+        raise ModelError(
+            f"{scene.path} is {scene.dtype}, the model was trained on {trained}: its values "
+            "mean something else; scale the scene alike, or use --allow-dtype"
+        )
+
+
+def _check_pixel_size(spec: ModelSpec, scene: Scene) -> None:
+    wanted, found = spec.pixel_size_m, scene.grid.pixel_size_m
+    if wanted is None or found is None:
+        return
+    if max(wanted / found, found / wanted) > PIXEL_SIZE_TOLERANCE:
+        raise ModelError(
+            f"{scene.path} has pixels of {found:.3g} m, the model was trained on {wanted:.3g} m; "
+            "resample the scene, or use --allow-pixel-size"
+        )
+
+
+def _range_class(dtype: np.dtype[np.generic]) -> str:
+    """Dtypes whose values are habitually of one range: int16 and uint16 are, uint8 is not."""
+    return "float" if dtype.kind == "f" else f"{8 * dtype.itemsize} bit"
+
+
+def _names(names: list[str | None]) -> str:
+    return ", ".join(name or "unnamed" for name in names)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -1,0 +1,50 @@
+"""What one may ask of predict. Each default is written here and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Engine = Literal["auto", "torch"]
+
+Bounds = tuple[float, float, float, float]
+"""West, south, east, north."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictOptions:
+    """How to predict.
+
+    Attributes:
+        bands: the scene's bands to use, 1-based, in the model's order; None: all.
+        allow_pixel_size: accept a scene whose pixel size is not the model's.
+        allow_dtype: accept a scene whose range of values is not the model's.
+        aoi: vector file; only pixels whose centre is inside its polygons are mapped.
+        bbox: west, south, east, north in the scene's CRS; the output is cut to it.
+        tile: side of the tiles in pixels; None: the largest that fits `max_memory`.
+        batch: tiles per step; None: by the device.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        engine: what runs the network; "auto" takes the fastest that is installed.
+        precision: arithmetic; "auto": bfloat16 where the hardware has it.
+        max_memory: bytes that the run may take; None: a share of what is free.
+        readers: threads that read the scene.
+        confidence: also write the winning class's probability here.
+        overwrite: replace existing outputs.
+    """
+
+    bands: tuple[int, ...] | None = None
+    allow_pixel_size: bool = False
+    allow_dtype: bool = False
+    aoi: Path | None = None
+    bbox: Bounds | None = None
+    tile: int | None = None
+    batch: int | None = None
+    device: str = "auto"
+    engine: Engine = "auto"
+    precision: Precision = "auto"
+    max_memory: int | None = None
+    readers: int = 1
+    confidence: Path | None = None
+    overwrite: bool = False

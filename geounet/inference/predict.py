@@ -1,0 +1,236 @@
+"""Scene + model -> mask: streamed in tiles, kept in parts, assembled into one file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geounet.classes import NODATA
+from geounet.errors import UsageError
+from geounet.inference.engine import Engine, make_engine
+from geounet.inference.fit import check_fit
+from geounet.inference.job import Job, check_output, open_job
+from geounet.inference.options import PredictOptions
+from geounet.inference.pipeline import Stopwatch
+from geounet.inference.plan import Plan, list_parts, list_tiles, make_plan
+from geounet.inference.provenance import make_fingerprint, make_tags
+from geounet.inference.runtime import resolve_runtime
+from geounet.inference.streaming import PredictedTile, Stream
+from geounet.models import Model, load_model
+from geounet.progress import Progress, ProgressCallback, ignore_progress
+from geounet.raster import Scene, Window, assemble, open_scene, write_part
+
+RASTER_SUFFIXES = (".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class PredictSummary:
+    """What a prediction did.
+
+    Attributes:
+        output: the mask.
+        confidence: the confidence raster, if one was asked for.
+        height: rows of the output.
+        width: columns of the output.
+        class_pixels: pixels by class name.
+        nodata_pixels: pixels without data, or outside the AOI.
+        tiles: tiles computed by this run; one that goes on computes only what is missing.
+        tiles_skipped: those without a valid pixel, which skip the network.
+        parts_resumed: parts found from an earlier run.
+        tile_shape: height and width of the tiles.
+        batch: tiles per step.
+        device: where the network ran.
+        precision: in which arithmetic.
+        elapsed_s: seconds in all.
+        stage_s: seconds spent in each stage; stages overlap.
+    """
+
+    output: Path
+    confidence: Path | None
+    height: int
+    width: int
+    class_pixels: dict[str, int]
+    nodata_pixels: int
+    tiles: int
+    tiles_skipped: int
+    parts_resumed: int
+    tile_shape: tuple[int, int]
+    batch: int
+    device: str
+    precision: str
+    elapsed_s: float
+    stage_s: dict[str, float]
+
+
+@dataclass
+class _Run:
+    """The state of a run: what is fixed, and what it counts."""
+
+    scene: Scene
+    engine: Engine
+    plan: Plan
+    job: Job
+    outputs: dict[str, Path]
+    watch: Stopwatch = field(default_factory=Stopwatch)
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
+    tiles: int = 0
+    tiles_skipped: int = 0
+
+
+def predict(
+    image: str | Path,
+    model: str | Path | Model,
+    output: str | Path,
+    options: PredictOptions | None = None,
+    progress: ProgressCallback = ignore_progress,
+) -> PredictSummary:
+    """Map a scene. The same call after an interruption goes on where it stopped.
+
+    Args:
+        image: anything that GDAL opens.
+        model: a model file, or a loaded model.
+        output: the mask, a GeoTIFF of uint8 class values, 255 where there is no data.
+        options: how.
+        progress: called while it runs.
+
+    Raises:
+        UsageError: options or an output that cannot be meant.
+        InputError: the scene or AOI cannot be used.
+        ModelError: the model cannot be used, or does not fit the scene.
+        ResourceError: memory, disk or device.
+    """
+    options = options or PredictOptions()
+    started = time.perf_counter()
+    outputs = _check_outputs(image, Path(output), options)
+    if not isinstance(model, Model):
+        model = load_model(model)
+    runtime = resolve_runtime(options.device, options.precision)
+    engine = make_engine(model.network, model.spec, runtime)
+    with open_scene(image, options.bands) as scene:
+        check_fit(model.spec, scene, options)
+        plan = make_plan(scene, model, engine, options)
+        fingerprint = make_fingerprint(scene, model, engine, plan.extent, options)
+        job = open_job(outputs["mask"], fingerprint, plan.part_rows, overwrite=options.overwrite)
+        run = _Run(scene, engine, plan, job, outputs)
+        parts = list_parts(plan, job.part_rows, engine, scene)
+        missing = [part for part in parts if not job.is_done(tuple(outputs), part)]
+        _count_parts(run, [part for part in parts if part not in missing])
+        _compute_parts(run, missing, options, progress)
+        progress(Progress("assemble", 0, None, "px"))
+        with run.watch.measure("assemble"):
+            _assemble_outputs(run, parts, model, options)
+    job.remove()
+    return _summarize(run, model, len(parts) - len(missing), time.perf_counter() - started)
+
+
+def _check_outputs(image: str | Path, output: Path, options: PredictOptions) -> dict[str, Path]:
+    """The output files by kind, the mask last: a part is done once its mask is there."""
+    outputs = {"confidence": options.confidence} if options.confidence else {}
+    outputs["mask"] = output
+    for path in outputs.values():
+        check_output(path, RASTER_SUFFIXES, overwrite=options.overwrite)
+        if path.exists() and Path(image).exists() and path.samefile(image):
+            raise UsageError(f"{path} is the scene itself; choose another output")
+    if len({path.absolute() for path in outputs.values()}) < len(outputs):
+        raise UsageError(f"{output} is named for two outputs; choose different names")
+    return outputs
+
+
+def _compute_parts(
+    run: _Run, parts: Sequence[Window], options: PredictOptions, progress: ProgressCallback
+) -> None:
+    """Predict and keep the given parts, one after the other."""
+    tiles = [
+        (part, tile) for part in parts for tile in list_tiles(run.plan, part, run.engine, run.scene)
+    ]
+    stream = Stream(
+        open_source=lambda: open_scene(run.scene.path, options.bands),
+        engine=run.engine,
+        aoi=run.plan.aoi,
+        batch=run.plan.batch,
+        readers=options.readers,
+        confidence="confidence" in run.outputs,
+        watch=run.watch,
+    )
+    total = sum(tile.write.area for _, tile in tiles)
+    done = 0
+    progress(Progress("predict", done, total, "px"))
+    with closing(stream.run(tiles)) as results:
+        for part, group in groupby(results, key=lambda result: result.part):
+            arrays = {kind: np.full(part.shape, NODATA, np.uint8) for kind in run.outputs}
+            for result in group:
+                _place(result, arrays)
+                run.tiles += 1
+                run.tiles_skipped += result.is_skipped
+                done += result.window.area
+                progress(Progress("predict", done, total, "px"))
+            with run.watch.measure("write"):
+                _keep_part(run, part, arrays)
+
+
+def _place(result: PredictedTile, arrays: dict[str, NDArray[np.uint8]]) -> None:
+    kept = result.window.relative_to(result.part).slices()
+    arrays["mask"][kept] = result.mask
+    if result.confidence is not None:
+        arrays["confidence"][kept] = result.confidence
+
+
+def _keep_part(run: _Run, part: Window, arrays: dict[str, NDArray[np.uint8]]) -> None:
+    grid = run.scene.grid.crop(part)
+    for kind, array in arrays.items():
+        write_part(run.job.part_path(kind, part), grid, array, nodata=NODATA)
+    run.counts += np.bincount(arrays["mask"].ravel(), minlength=256)
+
+
+def _count_parts(run: _Run, parts: Sequence[Window]) -> None:
+    """Count the classes of parts that an earlier run has computed."""
+    for part in parts:
+        with open_scene(run.job.part_path("mask", part)) as scene:
+            mask, _ = scene.read(scene.grid.extent)
+        run.counts += np.bincount(mask.ravel(), minlength=256)
+
+
+def _assemble_outputs(
+    run: _Run, parts: Sequence[Window], model: Model, options: PredictOptions
+) -> None:
+    tags = make_tags(run.scene, model, run.engine, options)
+    extent = run.plan.extent
+    for kind, path in run.outputs.items():
+        assemble(
+            [(run.job.part_path(kind, part), part.relative_to(extent)) for part in parts],
+            run.scene.grid.crop(extent),
+            path,
+            nodata=NODATA,
+            classes=model.spec.classes if kind == "mask" else None,
+            tags=tags if kind == "mask" else {**tags, "GEOUNET_CONFIDENCE_SCALE": "1/254"},
+            sensor=run.scene.sensor,
+        )
+
+
+def _summarize(run: _Run, model: Model, parts_resumed: int, elapsed_s: float) -> PredictSummary:
+    counts, extent = run.counts, run.plan.extent
+    class_pixels = {c.name: int(counts[c.value]) for c in model.spec.classes}
+    return PredictSummary(
+        output=run.outputs["mask"],
+        confidence=run.outputs.get("confidence"),
+        height=extent.height,
+        width=extent.width,
+        class_pixels=class_pixels,
+        nodata_pixels=extent.area - sum(class_pixels.values()),
+        tiles=run.tiles,
+        tiles_skipped=run.tiles_skipped,
+        parts_resumed=parts_resumed,
+        tile_shape=run.plan.tile_shape,
+        batch=run.plan.batch,
+        device=str(run.engine.runtime.device),
+        precision=run.engine.runtime.precision,
+        elapsed_s=elapsed_s,
+        stage_s=run.watch.seconds,
+    )

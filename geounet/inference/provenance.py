@@ -1,0 +1,62 @@
+"""What identifies a run: the fingerprint of its job, the tags of its outputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from geounet import __version__
+from geounet.inference.engine import Engine
+from geounet.inference.options import PredictOptions
+from geounet.models import Model, file_digest
+from geounet.raster import Scene, Window
+
+
+def make_fingerprint(
+    scene: Scene, model: Model, engine: Engine, extent: Window, options: PredictOptions
+) -> dict[str, Any]:
+    """All that can change a pixel of the result. Tiles, batches and readers cannot."""
+    return {
+        "scene": _identify_file(scene.path),
+        "scene size": list(scene.grid.shape),
+        "bands": list(scene.bands),
+        "model": model.digest,
+        "area": [extent.row_off, extent.col_off, extent.height, extent.width],
+        "AOI": file_digest(options.aoi) if options.aoi else None,
+        "device": engine.runtime.device.type,
+        "precision": engine.runtime.precision,
+        "outputs": ["mask"] + (["confidence"] if options.confidence else []),
+        "geounet": __version__,
+    }
+
+
+def make_tags(
+    scene: Scene, model: Model, engine: Engine, options: PredictOptions
+) -> dict[str, str]:
+    """GDAL metadata of an output. No date: the same run gives the same bytes."""
+    geometry = engine.geometry
+    tags = {
+        "GEOUNET_VERSION": __version__,
+        "GEOUNET_MODEL": model.name,
+        "GEOUNET_MODEL_SHA256": model.digest,
+        "GEOUNET_SCENE": Path(str(scene.path)).name,
+        "GEOUNET_BANDS": ",".join(map(str, scene.bands)),
+        "GEOUNET_TILING": f"exact, margin {geometry.margin}, stride {geometry.stride}",
+        "GEOUNET_DEVICE": engine.runtime.device.type,
+        "GEOUNET_PRECISION": engine.runtime.precision,
+    }
+    if options.bbox:
+        tags["GEOUNET_BBOX"] = ",".join(map(repr, options.bbox))
+    if options.aoi:
+        tags["GEOUNET_AOI"] = options.aoi.name
+    return tags
+
+
+def _identify_file(path: str | Path) -> dict[str, Any]:
+    """Name, size and time of change; of what is no local file, its name."""
+    file = Path(str(path))
+    try:
+        status = file.stat()
+    except OSError:
+        return {"name": str(path)}
+    return {"name": file.name, "bytes": status.st_size, "changed_ns": status.st_mtime_ns}
