@@ -67,12 +67,10 @@ class Geometry:
 
     Attributes:
         stride: period of the lattice in pixels; tiles begin at multiples of it.
-        margin: pixels that the unpadded network loses on each side: an output pixel depends on
-            no input pixel further away.
-        read_margin: the smallest margin at which reading `read_margin` pixels more on each side
-            of a write window whose edges are multiples of the stride is on the lattice. The
-            output then covers the write window, with `read_margin - margin` pixels to spare on
-            each side.
+        margin: pixels that the unpadded network loses on each side (92 of 572 at depth 4).
+        read_margin: context to read around a write window whose edges are multiples of the
+            stride: the smallest that puts all layers on the lattice. The output then covers the
+            write window, with `read_margin - margin` pixels to spare on each side.
     """
 
     stride: int

@@ -1,0 +1,5 @@
+"""`python -m geounet` is `geounet`."""
+
+from geounet.cli import main
+
+main()

@@ -1,0 +1,61 @@
+"""The app and its commands. Importing this loads neither torch nor rasterio."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from geounet import __version__
+from geounet.cli.boundary import exit_quietly_on_broken_pipe
+from geounet.cli.demo import demo
+from geounet.cli.evaluate import evaluate
+from geounet.cli.info import info
+from geounet.cli.polygonize import polygonize
+from geounet.cli.predict import predict
+from geounet.cli.train import train
+
+app = typer.Typer(
+    name="geounet",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (train, predict, polygonize, evaluate, info, demo):
+    app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"geounet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def settings(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of all errors.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Turn satellite and aerial rasters into maps.
+
+    geounet train makes a model from labelled scenes; geounet predict maps scenes of any size with
+    it; geounet polygonize makes polygons of the map; geounet evaluate compares it with labels.
+    Try geounet demo first.
+    """
+    if debug:
+        os.environ["GEOUNET_DEBUG"] = "1"
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    finally:
+        exit_quietly_on_broken_pipe()

@@ -1,0 +1,118 @@
+"""Options that commands share, and how their texts are read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+INPUT = "Input"
+OUTPUT = "Output"
+SPEED = "Speed and memory"
+
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
+
+
+def parse_bands(text: str) -> tuple[int, ...]:
+    """`4,3,2` -> (4, 3, 2); bands count from 1."""
+    try:
+        bands = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}: write band numbers like 4,3,2") from None
+    if min(bands) < 1:
+        raise typer.BadParameter(f"{text!r}: bands count from 1")
+    return bands
+
+
+def parse_bbox(text: str) -> tuple[float, float, float, float]:
+    """`W,S,E,N` in the raster's CRS."""
+    try:
+        west, south, east, north = (float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}: write W,S,E,N, four numbers") from None
+    if west >= east or south >= north:
+        raise typer.BadParameter(f"{text!r}: needs W < E and S < N, in the order W,S,E,N")
+    return west, south, east, north
+
+
+def parse_memory(text: str) -> int:
+    """`4GB`, `512MiB`, `1.5G` -> bytes."""
+    match = re.fullmatch(r"\s*([0-9.]+)\s*([KMG]?I?)B?\s*", text.upper())
+    try:
+        return int(float(match[1]) * UNITS[match[2]]) if match else _no_memory(text)
+    except (ValueError, KeyError):
+        return _no_memory(text)
+
+
+def parse_count(text: str) -> int | None:
+    """`auto` -> None, else a positive number."""
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise typer.BadParameter(f"{text!r}: write auto or a positive number")
+    return int(text)
+
+
+def _no_memory(text: str) -> int:
+    raise typer.BadParameter(f"{text!r}: write an amount of memory like 4GB or 512MB")
+
+
+Bands = Annotated[
+    tuple[int, ...] | None,
+    typer.Option(
+        parser=parse_bands,
+        metavar="N,N,...",
+        show_default="all but alpha",
+        help="Bands of the image, from 1, in the model's order.",
+        rich_help_panel=INPUT,
+    ),
+]
+Aoi = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        show_default="everywhere",
+        help="Vector file; only pixels inside its polygons count.",
+        rich_help_panel=INPUT,
+    ),
+]
+Bbox = Annotated[
+    tuple[float, float, float, float] | None,
+    typer.Option(
+        parser=parse_bbox,
+        metavar="W,S,E,N",
+        show_default="everywhere",
+        help="Rectangle in the raster's CRS; only pixels in it count.",
+        rich_help_panel=INPUT,
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|cpu|cuda|cuda:N|mps", help="Where the network runs.", rich_help_panel=SPEED
+    ),
+]
+MaxMemory = Annotated[
+    int | None,
+    typer.Option(
+        parser=parse_memory,
+        metavar="SIZE",
+        show_default="half of what is free, 2GiB on the CPU",
+        help="Memory that the run may take, for example 4GB.",
+        rich_help_panel=SPEED,
+    ),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace existing outputs.", rich_help_panel=OUTPUT),
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON summary on stdout.", rich_help_panel=OUTPUT),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="No progress bar, no summary.", rich_help_panel=OUTPUT),
+]

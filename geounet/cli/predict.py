@@ -1,0 +1,208 @@
+"""`geounet predict`: scenes -> masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from geounet.cli import parameters as p
+from geounet.cli.bars import progress_bars
+from geounet.cli.boundary import boundary
+from geounet.cli.summary import print_json, share
+from geounet.errors import GeounetError, UsageError
+from geounet.inference.options import PredictOptions
+
+if TYPE_CHECKING:
+    from geounet.inference import PredictSummary
+    from geounet.progress import ProgressCallback
+
+
+@boundary
+def predict(
+    images: Annotated[
+        list[str],
+        typer.Argument(metavar="IMAGE...", help="Scenes: anything GDAL opens, or a folder."),
+    ],
+    model: Annotated[Path, typer.Option("--model", "-m", help="Model file of geounet train.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", help="The mask (.tif); a folder for several images.", metavar="OUT"
+        ),
+    ],
+    polygons: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write polygons here (.gpkg, .parquet, .fgb, .geojson); one image only.",
+            metavar="FILE",
+            rich_help_panel=p.OUTPUT,
+        ),
+    ] = None,
+    confidence: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write the winning class's probability here (.tif, uint8 in 1/254); "
+            "one image only.",
+            metavar="FILE",
+            rich_help_panel=p.OUTPUT,
+        ),
+    ] = PredictOptions.confidence,
+    bands: p.Bands = PredictOptions.bands,
+    aoi: p.Aoi = PredictOptions.aoi,
+    bbox: p.Bbox = PredictOptions.bbox,
+    allow_pixel_size: Annotated[
+        bool,
+        typer.Option(
+            "--allow-pixel-size",
+            help="Accept an image whose pixel size is not the model's.",
+            rich_help_panel=p.INPUT,
+        ),
+    ] = PredictOptions.allow_pixel_size,
+    allow_dtype: Annotated[
+        bool,
+        typer.Option(
+            "--allow-dtype",
+            help="Accept an image whose range of values is not the model's.",
+            rich_help_panel=p.INPUT,
+        ),
+    ] = PredictOptions.allow_dtype,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            parser=p.parse_count,
+            metavar="auto|N",
+            show_default="auto: the largest that fits the memory",
+            help="Side of the tiles in pixels. Changes the speed, never a label.",
+            rich_help_panel=p.SPEED,
+        ),
+    ] = PredictOptions.tile,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            parser=p.parse_count,
+            metavar="auto|N",
+            show_default="auto",
+            help="Tiles per step.",
+            rich_help_panel=p.SPEED,
+        ),
+    ] = PredictOptions.batch,
+    device: p.Device = PredictOptions.device,
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"],
+        typer.Option(
+            help="Arithmetic; auto: bfloat16 where the hardware has it.", rich_help_panel=p.SPEED
+        ),
+    ] = PredictOptions.precision,
+    max_memory: p.MaxMemory = PredictOptions.max_memory,
+    readers: Annotated[
+        int,
+        typer.Option(min=1, max=64, help="Threads that read.", rich_help_panel=p.SPEED),
+    ] = PredictOptions.readers,
+    overwrite: p.Overwrite = PredictOptions.overwrite,
+    json: p.Json = False,
+    quiet: p.Quiet = False,
+) -> None:
+    """Map scenes of any size: the class of each pixel, without a trace of the tiling.
+
+    The mask is a Cloud-Optimized GeoTIFF of class values with colours, 255 where there is no
+    data. The same command after an interruption goes on where it stopped.
+    """
+    options = PredictOptions(
+        bands=bands,
+        allow_pixel_size=allow_pixel_size,
+        allow_dtype=allow_dtype,
+        aoi=aoi,
+        bbox=bbox,
+        tile=tile,
+        batch=batch,
+        device=device,
+        precision=precision,
+        max_memory=max_memory,
+        readers=readers,
+        confidence=confidence,
+        overwrite=overwrite,
+    )
+    jobs = _pair_outputs(images, output)
+    if len(jobs) > 1 and (polygons or confidence):
+        raise UsageError(
+            f"--polygons and --confidence take one image, not {len(jobs)}; "
+            "run geounet polygonize on each mask"
+        )
+    with progress_bars(quiet=quiet) as progress:
+        summaries, failures = _predict_all(jobs, model, options, progress)
+        if polygons and summaries:
+            _polygonize(summaries[0], polygons, overwrite, progress)
+    if json:
+        print_json({"masks": summaries, "failed": [str(error) for error in failures]})
+    if not quiet:
+        for summary in summaries:
+            typer.echo(describe(summary), err=True)
+    if failures:
+        raise failures[0]
+
+
+def _pair_outputs(images: list[str], output: Path) -> list[tuple[str, Path]]:
+    """Each scene with its mask: OUT itself for one image, OUT/<stem>.tif for several."""
+    from geounet.raster import list_scenes
+
+    scenes = [scene for image in images for scene in list_scenes(image)]
+    if len(images) == 1 and not Path(images[0]).is_dir() and not output.is_dir():
+        return [(scenes[0], output)]
+    names = [Path(scene).stem for scene in scenes]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(f"several images are named {', '.join(twice)}; map them in separate runs")
+    if output.suffix and not output.is_dir():
+        raise UsageError(f"{output}: several images need a folder as output, not a file")
+    output.mkdir(exist_ok=True)
+    return [(scene, output / f"{name}.tif") for scene, name in zip(scenes, names, strict=True)]
+
+
+def _predict_all(
+    jobs: list[tuple[str, Path]], model: Path, options: PredictOptions, progress: ProgressCallback
+) -> tuple[list[PredictSummary], list[GeounetError]]:
+    """Predict every scene; one that fails does not stop the others."""
+    from geounet.errors import InputError, ModelError
+    from geounet.inference import predict as predict_scene
+    from geounet.models import load_model
+
+    loaded = load_model(model)
+    summaries, failures = [], []
+    for image, output in jobs:
+        try:
+            summaries.append(predict_scene(image, loaded, output, options, progress))
+        except (InputError, ModelError) as error:
+            if len(jobs) == 1:
+                raise
+            typer.echo(f"error: {error}", err=True)
+            failures.append(error)
+    if failures:
+        failures[:0] = [type(failures[0])(f"{len(failures)} of {len(jobs)} images failed")]
+    return summaries, failures
+
+
+def _polygonize(
+    summary: PredictSummary, polygons: Path, overwrite: bool, progress: ProgressCallback
+) -> None:
+    from geounet.vector import PolygonizeOptions
+    from geounet.vector import polygonize as polygonize_mask
+
+    options = PolygonizeOptions(confidence=summary.confidence, overwrite=overwrite)
+    polygonize_mask(summary.output, polygons, options, progress)
+
+
+def describe(summary: PredictSummary) -> str:
+    """The final line: what was made, how fast, and what took the time."""
+    pixels = summary.height * summary.width
+    rate = pixels / summary.elapsed_s / 1e6
+    classes = ", ".join(
+        f"{name} {share(count, pixels)}" for name, count in summary.class_pixels.items()
+    )
+    stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in summary.stage_s.items())
+    return (
+        f"{summary.output}: {summary.width} x {summary.height} px; {classes}, "
+        f"no data {share(summary.nodata_pixels, pixels)}\n"
+        f"{summary.elapsed_s:.1f} s, {rate:.2f} Mpx/s on {summary.device} ({summary.precision}, "
+        f"tiles {summary.tile_shape[1]} x {summary.tile_shape[0]}); {stages}"
+    )

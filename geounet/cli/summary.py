@@ -1,0 +1,36 @@
+"""Summaries as JSON and as text."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+
+def print_json(content: object) -> None:
+    """One JSON document on stdout; what is undefined is null."""
+    typer.echo(json.dumps(_to_json(content), indent=2, allow_nan=False))
+
+
+def share(part: int, whole: int) -> str:
+    """A share in percent, for people."""
+    return f"{100 * part / whole:.1f} %"
+
+
+def _to_json(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _to_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_to_json(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

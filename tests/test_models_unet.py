@@ -1,0 +1,154 @@
+"""The U-Net against the figures of the paper, and its geometry against the gradient."""
+
+import pytest
+import torch
+from torch import nn
+
+from geounet.models import UNet, to_inference_form
+from geounet.models.geometry import OffLatticeError, Span, find_geometry, legal_sizes
+
+
+def test_paper_sizes_and_parameters():
+    network = UNet(bands=1, classes=2, width=64, depth=4)
+    assert sum(p.numel() for p in network.parameters()) == 31_030_658  # "31.0 M"
+    with torch.inference_mode():
+        assert network(torch.zeros(1, 1, 572, 572)).shape == (1, 2, 388, 388)
+
+
+def test_paper_channels_and_map_sizes():
+    """Figure 1: every feature map on the way down and up."""
+    network = UNet(bands=1, classes=2)
+    seen = []
+    for level in [*network.down, *network.merge]:
+        level.register_forward_hook(lambda _, __, out: seen.append(tuple(out.shape[1:3])))
+    with torch.inference_mode():
+        network(torch.zeros(1, 1, 572, 572))
+    assert seen == [
+        (64, 568), (128, 280), (256, 136), (512, 64), (1024, 28),
+        (512, 52), (256, 100), (128, 196), (64, 388),
+    ]  # fmt: skip
+
+
+def test_convolutions_only_at_figure_1():
+    network = UNet(bands=1, classes=2)
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    transposed = [m for m in network.modules() if isinstance(m, nn.ConvTranspose2d)]
+    assert len(convolutions) + len(transposed) == 23  # "In total the network has 23 ... layers"
+    assert all(m.padding == (0, 0) for m in convolutions)
+
+
+@pytest.mark.parametrize(("depth", "margin"), [(0, 2), (1, 8), (2, 20), (3, 44), (4, 92), (5, 188)])
+def test_margin_and_stride_from_layers(depth, margin):
+    geometry = UNet(1, 2, width=2, depth=depth).geometry
+    assert (geometry.margin, geometry.stride) == (margin, 2**depth)
+    assert 0 <= geometry.spare < max(1, geometry.stride)
+
+
+def test_legal_sizes_of_the_paper():
+    network = UNet(1, 2, width=2)
+    sizes = legal_sizes(network.trace, network.geometry, 700)
+    assert 572 in sizes
+    assert {n % 16 for n in sizes} == {12}
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_margin_is_the_support_of_the_gradient(depth):
+    """What one lattice cell of output depends on: nothing beyond the read margin, and the first
+    and last pixel that are computed use the first and last pixel that is read."""
+    network, image, output = _transparent_output(depth)
+    geometry = network.geometry
+    assert output.shape[-1] == image.shape[-1] - 2 * geometry.margin
+    assert _support(output[..., 0, 0], image)[0] == 0
+    assert _support(output[..., -1, -1], image)[1] == image.shape[-1] - 1
+    spare = slice(geometry.spare, output.shape[-1] - geometry.spare)
+    first, last = _support(output[..., spare, spare].sum(), image)
+    needed_before, needed_after = first, image.shape[-1] - 1 - last
+    assert 0 <= needed_before < geometry.stride
+    assert 0 <= needed_after < geometry.stride
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_one_read_margin_less_is_not_enough(depth):
+    """The read margin is minimal: without the outermost lattice cell of context, the labels of
+    the write window could not be computed."""
+    network, _, _ = _transparent_output(depth)
+    geometry = network.geometry
+    less = geometry.read_margin - geometry.stride
+    output = network.trace(Span(-less, geometry.stride * 4 + 2 * less))
+    assert output.first > 0 or output.end < geometry.stride * 4
+
+
+def test_padded_and_unpadded_agree_where_padding_does_not_reach():
+    """Reads that start `read_margin` before a multiple of the stride see the padded network's
+    lattice: same pooling windows, same values."""
+    torch.manual_seed(1)
+    network = UNet(3, 4, width=6, depth=4, padding="same", norm="batch").eval()
+    _randomise_norms(network)
+    geometry = network.geometry
+    image = torch.randn(1, 3, 512, 512)
+    reach = geometry.read_margin
+    with torch.inference_mode():
+        padded = network(image)[..., 192:256, 208:304]
+        unpadded = to_inference_form(network)(image[..., 192 - reach : 256 + reach,
+                                                    208 - reach : 304 + reach])  # fmt: skip
+    spare = geometry.spare
+    torch.testing.assert_close(
+        unpadded[..., spare:-spare, spare:-spare], padded, rtol=1e-4, atol=1e-4
+    )
+
+
+def test_inference_form_leaves_the_network_alone():
+    network = UNet(1, 2, width=2, depth=1, padding="same", norm="batch")
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    form = to_inference_form(network)
+    assert network.training
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in form.modules())
+    assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
+
+
+def test_span_of_a_strided_convolution():
+    """A 7x7 convolution with stride 2 and padding 3 reads cells 2i-3 ... 2i+3."""
+    assert Span(-5, 20).convolve(7, stride=2, padding=3) == Span(-1, 7)
+    with pytest.raises(OffLatticeError):
+        Span(-4, 20).convolve(7, stride=2, padding=3)
+
+
+def test_geometry_of_a_foreign_stack():
+    """A strided stem and a nearest-neighbour decoder have a lattice too."""
+    geometry = find_geometry(lambda s: s.convolve(7, 2).convolve(3).upsample().convolve(3), 2)
+    assert geometry.stride == 2
+    span = Span(-geometry.read_margin, 2 + 2 * geometry.read_margin)
+    output = span.convolve(7, 2).convolve(3).upsample().convolve(3)
+    assert output.first <= 0 and output.end >= 2
+
+
+def _transparent_output(depth):
+    torch.manual_seed(0)
+    network = UNet(1, 2, width=3, depth=depth).double()
+    _make_transparent(network)
+    geometry = network.geometry
+    side = 3 * geometry.stride + 2 * geometry.read_margin
+    image = torch.randn(1, 1, side, side, dtype=torch.double).abs_().requires_grad_()
+    return network, image, network(image)
+
+
+def _support(output, image):
+    """First and last row of the image with a gradient."""
+    (gradient,) = torch.autograd.grad(output.sum(), image, retain_graph=True)
+    rows = gradient[0, 0].abs().sum(1).nonzero().flatten()
+    return int(rows[0]), int(rows[-1])
+
+
+def _make_transparent(network):
+    """Positive weights: no ReLU is dead, no gradient cancels."""
+    for parameter in network.parameters():
+        parameter.data.abs_().add_(0.01)
+
+
+def _randomise_norms(network):
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 2)
+            module.weight.data.uniform_(0.5, 1.5)
+            module.bias.data.normal_(0, 0.1)
