@@ -1,0 +1,133 @@
+"""`geounet info`: what a raster or a model is, and whether the two fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from geounet.cli import parameters as p
+from geounet.cli.boundary import boundary
+from geounet.cli.summary import print_json
+from geounet.errors import InputError
+
+if TYPE_CHECKING:
+    from geounet.models import ModelSpec
+    from geounet.raster import Scene
+
+
+@boundary
+def info(
+    file: Annotated[str, typer.Argument(help="A raster, or a model.safetensors.")],
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", "-m", help="Also say whether this model fits the raster."),
+    ] = None,
+    bands: p.Bands = None,
+    json: p.Json = False,
+) -> None:
+    """Say what a raster or a model is, and whether the two fit."""
+    if file.endswith(".safetensors"):
+        if model is not None:
+            raise InputError(f"{file} is a model itself; give a raster before --model")
+        from geounet.models import read_spec
+
+        facts = describe_model(Path(file), read_spec(Path(file)))
+    else:
+        facts = _describe_raster(file, bands, model)
+    if json:
+        print_json(facts)
+        return
+    for key, value in facts.items():
+        _print_fact(key, value)
+
+
+def describe_model(path: Path, spec: ModelSpec) -> dict[str, Any]:
+    """The facts of a model file."""
+    return {
+        "model": str(path),
+        "architecture": spec.architecture,
+        **dict(spec.arguments),
+        "bands": [
+            {"name": b.name, "dtype": b.dtype, "mean": b.offset, "std": b.scale} for b in spec.bands
+        ],
+        "classes": [{"value": c.value, "name": c.name, "colour": c.colour} for c in spec.classes],
+        "pixel size (m)": spec.pixel_size_m,
+        "margin (px)": spec.margin,
+        "stride (px)": spec.stride,
+        "training": dict(spec.training),
+    }
+
+
+def _describe_raster(
+    file: str, bands: tuple[int, ...] | None, model: Path | None
+) -> dict[str, Any]:
+    from geounet.raster import open_scene
+
+    with open_scene(file, bands, allow_palette=model is None) as scene:
+        facts = _describe_scene(scene)
+        if model is not None:
+            facts["fits the model"] = _describe_fit(scene, model)
+    return facts
+
+
+def _describe_scene(scene: Scene) -> dict[str, Any]:
+    from geounet.raster import read_classes
+
+    grid = scene.grid
+    classes = read_classes(scene.path) if scene.count == 1 else None
+    return {
+        "raster": str(scene.path),
+        "width (px)": grid.width,
+        "height (px)": grid.height,
+        "bands": [
+            {"number": number, "name": name}
+            for number, name in zip(scene.bands, scene.band_names, strict=True)
+        ],
+        "dtype": str(scene.dtype),
+        "no data": scene.nodata,
+        "CRS": grid.crs.name if grid.crs else None,
+        "EPSG": grid.crs.to_epsg() if grid.crs else None,
+        "bounds": list(grid.bounds()) if grid.crs else None,
+        "pixel size (m)": grid.pixel_size_m,
+        "blocks (rows, columns)": list(scene.block_shape),
+        "classes": [{"value": c.value, "name": c.name, "colour": c.colour} for c in classes or ()],
+    }
+
+
+def _describe_fit(scene: Scene, model: Path) -> str:
+    """`yes`, or why not and what to do."""
+    from geounet.errors import ModelError
+    from geounet.inference import PredictOptions, check_fit
+    from geounet.models import read_spec
+
+    spec = read_spec(model)
+    try:
+        check_fit(spec, scene, PredictOptions())
+    except ModelError as error:
+        return f"no: {error}"
+    return "yes"
+
+
+def _print_fact(key: str, value: object) -> None:
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        typer.echo(f"{key}:")
+        for row in value:
+            typer.echo("  " + ", ".join(f"{k} {_format(v)}" for k, v in row.items()))
+    elif isinstance(value, dict):
+        typer.echo(f"{key}:")
+        for name, item in value.items():
+            typer.echo(f"  {name}: {_format(item)}")
+    else:
+        typer.echo(f"{key}: {_format(value)}")
+
+
+def _format(value: object) -> str:
+    if value is None or value == []:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_format(item) for item in value)
+    return str(value)
