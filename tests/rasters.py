@@ -33,7 +33,8 @@ def write_raster(
 ) -> Path:
     """Write an array (H, W) or (bands, H, W) as a raster, by default a GeoTIFF.
 
-    `grid` stands for transform and crs; `transform=None` leaves out the georeference. `mask` (H, W)
+    `grid` stands for transform and crs; `transform=None` leaves out the georeference
+    (but with `gcps=[...]`, crs is theirs). `mask` (H, W)
     becomes the dataset mask: True (or not 0) is data. The rest goes to GDAL: `driver="PNG"`,
     `tiled=True`, `blockxsize=256`, `compress="deflate"`, `photometric="rgb"` ...
     """
@@ -43,7 +44,9 @@ def write_raster(
         transform, crs = grid.transform, grid.crs and grid.crs.to_wkt()
     options = {"driver": "GTiff", "nodata": nodata, **profile}
     if transform is not None:
-        options |= {"transform": transform, "crs": crs}
+        options["transform"] = transform
+    if transform is not None or "gcps" in options:
+        options["crs"] = crs
     count, height, width = bands.shape
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import rasterio
 from pyproj import CRS
 from pyproj.exceptions import CRSError
-from rasterio.env import ensure_env_with_credentials
+from rasterio.env import (
+    ensure_env_with_credentials,
+    get_gdal_config,
+    set_gdal_config,
+)
 from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
 
 from geounet.errors import InputError
 from geounet.raster.grid import Grid
+from geounet.raster.sensor import SensorModel
 
 if TYPE_CHECKING:
     import rasterio.crs
@@ -51,6 +59,8 @@ def open_dataset(path: str | Path) -> DatasetReader:
 def grid_of(dataset: DatasetReader, path: str | Path) -> Grid:
     """The dataset's grid; rotated and south-up transforms are kept as they are.
 
+    Ground control points and RPCs become its sensor model if the file has nothing better.
+
     Raises:
         InputError: the transform has no inverse, or PROJ does not know the CRS.
     """
@@ -59,22 +69,42 @@ def grid_of(dataset: DatasetReader, path: str | Path) -> Grid:
         raise InputError(
             f"{path} has a geotransform without extent {transform.to_gdal()}; georeference it anew"
         )
-    crs = read_crs(dataset.crs, path)
-    return Grid(height=dataset.height, width=dataset.width, transform=transform, crs=crs)
+    crs = _convert_crs(dataset.crs, path)
+    sensor = _read_sensor(dataset, path) if transform.is_identity and crs is None else None
+    return Grid(dataset.height, dataset.width, transform, crs, sensor)
 
 
-def read_crs(crs: rasterio.crs.CRS | None, path: str | Path) -> CRS | None:
-    """The pyproj CRS of a rasterio CRS; None if empty.
+def _read_sensor(dataset: DatasetReader, path: str | Path) -> SensorModel | None:
+    gcps, crs = dataset.gcps
+    rpcs = tuple(sorted(dataset.tags(ns="RPC").items()))
+    if not gcps and not rpcs:
+        return None
+    points = tuple((p.col, p.row, p.x, p.y, p.z or 0.0) for p in gcps)
+    return SensorModel(gcps=points, gcps_crs=_convert_crs(crs, path), rpcs=rpcs)
 
-    Raises:
-        InputError: PROJ does not know it.
-    """
+
+def _convert_crs(crs: rasterio.crs.CRS | None, path: str | Path) -> CRS | None:
     if not crs:
         return None
     try:
         return _parse_wkt(crs.to_wkt(version="WKT2_2019"))
     except CRSError as error:
         raise InputError(f"{path} has a CRS that PROJ cannot use; {one_line(error)}") from error
+
+
+@contextmanager
+def limit_cache(size: int) -> Iterator[None]:
+    """Let GDAL's block cache, which is the whole process's, take at most `size` bytes meanwhile.
+
+    By default it takes 5 % of the machine's memory.
+    """
+    with rasterio.Env():
+        before = get_gdal_config("GDAL_CACHEMAX")
+        set_gdal_config("GDAL_CACHEMAX", min(size, before))
+        try:
+            yield
+        finally:
+            set_gdal_config("GDAL_CACHEMAX", before)
 
 
 def one_line(error: BaseException) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -11,6 +11,7 @@ from affine import Affine
 from pyproj import CRS, Geod
 
 from geounet.errors import InputError
+from geounet.raster.sensor import SensorModel
 from geounet.raster.window import Window
 
 Bounds = tuple[float, float, float, float]
@@ -22,13 +23,15 @@ class Grid:
     """Where the pixels of a raster lie.
 
     `transform` maps (column, row) to CRS coordinates; pixel (0, 0) covers (0, 0)-(1, 1).
-    Without a georeference `crs` is None and `transform` the identity: units are pixels.
+    Without a georeference `crs` is None and `transform` the identity: units are pixels. An image
+    placed by ground control points or RPCs only has pixel coordinates too, and a `sensor` model.
     """
 
     height: int
     width: int
     transform: Affine
     crs: CRS | None = None
+    sensor: SensorModel | None = None
 
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1:
@@ -87,10 +90,9 @@ class Grid:
 
     def crop(self, window: Window) -> Grid:
         """The grid of a window of this one."""
-        origin = Affine.translation(window.col_off, window.row_off)
-        return replace(
-            self, height=window.height, width=window.width, transform=self.transform @ origin
-        )
+        transform = self.transform @ Affine.translation(window.col_off, window.row_off)
+        sensor = self.sensor and self.sensor.crop(window)
+        return Grid(window.height, window.width, transform, self.crs, sensor)
 
     def window_of(self, bounds: Bounds) -> Window:
         """The pixels that bounds in the grid's CRS touch, cut to the grid.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -12,32 +11,16 @@ from typing import Self, TypeVar
 import numpy as np
 import rasterio.windows
 from numpy.typing import NDArray
-from pyproj import CRS
 from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
 
 from geounet.errors import InputError
-from geounet.raster.dataset import grid_of, one_line, open_dataset, read_crs
+from geounet.raster.dataset import grid_of, one_line, open_dataset
 from geounet.raster.validity import find_alphas, make_rule
 from geounet.raster.window import Window, mirror_indices
 
 T = TypeVar("T", bound=np.generic)
-
-
-@dataclass(frozen=True, slots=True)
-class SensorModel:
-    """What places an image that has no affine transform, to be carried to its mask unchanged.
-
-    Attributes:
-        gcps: Ground control points (column, row, x, y, z), pixel (0, 0) covering (0, 0)-(1, 1).
-        gcps_crs: CRS of x, y, z.
-        rpcs: GDAL's RPC metadata: key, value.
-    """
-
-    gcps: tuple[tuple[float, float, float, float, float], ...] = ()
-    gcps_crs: CRS | None = None
-    rpcs: tuple[tuple[str, str], ...] = ()
 
 
 class Scene:
@@ -46,30 +29,36 @@ class Scene:
     Attributes:
         path: As it was given.
         name: File name without folder and suffix.
-        grid: All pixels. Without a georeference, or with ground control points only, pixel
-            coordinates and no CRS.
-        bands: Chosen bands, from 1.
-        dtype: Smallest type that holds all of them.
+        grid: All pixels.
+        bands: Chosen bands of the file, from 1.
         band_names: The file's description of each, if any.
+        dtype: Smallest type that holds all of them.
         nodata: The value that marks no data in all of them, if it is the same.
         block_shape: (height, width) of the storage blocks.
-        sensor: Ground control points and RPCs, if there is nothing better; else None.
     """
 
     def __init__(
-        self, dataset: DatasetReader, path: str | Path, bands: Sequence[int], resources: ExitStack
+        self,
+        dataset: DatasetReader,
+        path: str | Path,
+        bands: Sequence[int],
+        resources: ExitStack,
+        numbers: Sequence[int] | None = None,
     ) -> None:
-        """Take over the resources, the open dataset among them. Prefer `open_scene`."""
+        """Take over the resources, the dataset among them. Prefer `open_scene`.
+
+        `numbers` says what the dataset's `bands` are called in the file, if not the same.
+        """
         self._dataset = dataset
+        self._bands = list(bands)
         self.path = path
         self.name = Path(path).stem
-        self.bands = tuple(bands)
         self.grid = grid_of(dataset, path)
-        self.dtype: np.dtype[np.generic] = np.result_type(*(dataset.dtypes[b - 1] for b in bands))
+        self.bands = tuple(numbers or bands)
         self.band_names = tuple(dataset.descriptions[b - 1] or None for b in bands)
+        self.dtype: np.dtype[np.generic] = np.result_type(*(dataset.dtypes[b - 1] for b in bands))
         self.block_shape: tuple[int, int] = dataset.block_shapes[bands[0] - 1]
-        self.sensor = _read_sensor(dataset, path)
-        self._rule = make_rule(dataset, self.bands)
+        self._rule = make_rule(dataset, bands)
         self._resources = resources.pop_all()
 
     @property
@@ -80,7 +69,7 @@ class Scene:
     @property
     def nodata(self) -> float | None:
         """The value that marks no data in every chosen band; None if there is no such value."""
-        values = {self._dataset.nodatavals[b - 1] for b in self.bands}
+        values = {self._dataset.nodatavals[b - 1] for b in self._bands}
         return values.pop() if len(values) == 1 else None
 
     def read(self, window: Window) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
@@ -122,7 +111,7 @@ class Scene:
     def _read_bands(
         self, window: rasterio.windows.Window, shape: tuple[int, int]
     ) -> NDArray[np.generic]:
-        dataset, bands = self._dataset, list(self.bands)
+        dataset, bands = self._dataset, self._bands
         pixels: NDArray[np.generic] = np.empty((self.count, *shape), self.dtype)
         if len({dataset.dtypes[b - 1] for b in bands}) == 1:
             dataset.read(bands, window=window, out=pixels)
@@ -195,17 +184,6 @@ def choose_bands(
                 "expand it first: gdal_translate -expand rgb"
             )
     return chosen
-
-
-def _read_sensor(dataset: DatasetReader, path: str | Path) -> SensorModel | None:
-    if dataset.crs or not dataset.transform.is_identity:
-        return None
-    gcps, crs = dataset.gcps
-    rpcs = tuple(sorted(dataset.tags(ns="RPC").items()))
-    if not gcps and not rpcs:
-        return None
-    points = tuple((p.col, p.row, p.x, p.y, p.z or 0.0) for p in gcps)
-    return SensorModel(gcps=points, gcps_crs=read_crs(crs, path), rpcs=rpcs)
 
 
 def _span(start: int, stop: int, size: int) -> tuple[int, int, NDArray[np.intp] | None]:

@@ -1,0 +1,155 @@
+"""Parts assembled into one cloud optimised GeoTIFF (COG)."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from xml.etree.ElementTree import Element, SubElement
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+
+from geounet.classes import NODATA, ClassInfo
+from geounet.errors import ResourceError
+from geounet.raster.class_table import CLASSES_TAG, dump_classes
+from geounet.raster.dataset import limit_cache, open_dataset
+from geounet.raster.grid import Grid
+from geounet.raster.vrt import (
+    add_band,
+    add_metadata,
+    add_source,
+    add_text,
+    make_dataset,
+    to_bytes,
+)
+from geounet.raster.window import Window
+from geounet.raster.writing import BLOCK, choose_predictor, publish, write_whole, writing
+
+CACHE_BYTES = 256 * 2**20
+"""GDAL's block cache while assembling: a row of blocks of a scene 500,000 pixels wide."""
+
+_COLUMNS = (
+    ("Value", "0", "5"), ("Class", "2", "2"), ("Red", "0", "6"), ("Green", "0", "7"),
+    ("Blue", "0", "8"),
+)  # fmt: skip
+"""Of the attribute table: name, GDALRATFieldType, GDALRATFieldUsage."""
+
+
+def assemble(
+    parts: Sequence[tuple[Path, Window]],
+    grid: Grid,
+    output: Path,
+    *,
+    nodata: float,
+    classes: Sequence[ClassInfo] | None = None,
+    tags: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Make one COG of parts, each a file and its window in the grid; nodata where there is none.
+
+    With classes it is a mask: their colours, names (in the file `.aux.xml` beside it, where GDAL
+    and QGIS look) and overviews by majority; otherwise overviews are averages. Type, number and
+    names of bands are those of the first part. The same parts give the same bytes. Memory does
+    not grow with the grid. `output` is replaced if it exists, and untouched if this fails.
+
+    Raises:
+        ResourceError: it cannot be written.
+        InputError: a part cannot be read.
+    """
+    with writing(output), _workspace(output) as folder:
+        mosaic, target = folder / "mosaic.vrt", folder / output.name
+        mosaic.write_bytes(to_bytes(_describe(parts, grid, nodata, classes, tags)))
+        _convert(mosaic, target, "mode" if classes else "average")
+        sidecar = output.with_name(f"{output.name}.aux.xml")
+        if classes:
+            write_whole(sidecar, to_bytes(_name_classes(classes)))
+        else:
+            sidecar.unlink(missing_ok=True)
+        publish(target, output)
+
+
+@contextmanager
+def _workspace(output: Path) -> Iterator[Path]:
+    """A folder beside the output, for GDAL's temporary files; one left by a crash is cleared."""
+    folder = output.with_name(f".{output.name}.tmp")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _convert(source: Path, target: Path, resampling: str) -> None:
+    with limit_cache(CACHE_BYTES), open_dataset(source) as dataset:
+        rasterio.shutil.copy(
+            dataset,
+            target,
+            driver="COG",
+            compress="deflate",
+            predictor=choose_predictor(np.dtype(dataset.dtypes[0])),
+            blocksize=BLOCK,
+            overview_resampling=resampling,
+            bigtiff="if_safer",
+            num_threads="all_cpus",
+        )
+    with open_dataset(target) as dataset:
+        if dataset.tags(ns="IMAGE_STRUCTURE").get("LAYOUT") != "COG":
+            raise ResourceError(f"{target} is incomplete; check the free space")
+
+
+def _describe(
+    parts: Sequence[tuple[Path, Window]],
+    grid: Grid,
+    nodata: float,
+    classes: Sequence[ClassInfo] | None,
+    tags: Mapping[str, str],
+) -> Element:
+    """The virtual raster that shows the parts in their places."""
+    root = make_dataset(grid)
+    add_metadata(root, {CLASSES_TAG: dump_classes(classes), **tags} if classes else tags)
+    with open_dataset(parts[0][0]) as first:
+        dtypes, names = first.dtypes, first.descriptions
+    for number, (dtype, name) in enumerate(zip(dtypes, names, strict=True), start=1):
+        band = add_band(root, dtype, name)
+        add_text(band, "NoDataValue", repr(nodata))
+        if classes:
+            add_text(band, "ColorInterp", "Palette")
+            _add_colours(band, classes)
+        for path, window in parts:
+            extent = window.relative_to(window)
+            add_source(band, str(path.absolute()), number, extent, window)
+    return root
+
+
+def _add_colours(band: Element, classes: Sequence[ClassInfo]) -> None:
+    """256 colours: those of the classes, black for unused values, nodata transparent."""
+    known = {item.value: item.rgb for item in classes}
+    table = SubElement(band, "ColorTable")
+    for value in range(256):
+        channels = (*known.get(value, (0, 0, 0)), 0 if value == NODATA else 255)
+        entry = {f"c{n}": str(channel) for n, channel in enumerate(channels, start=1)}
+        SubElement(table, "Entry", entry)
+
+
+def _name_classes(classes: Sequence[ClassInfo]) -> Element:
+    """GDAL's sidecar: class names as category names, and with colours as attribute table."""
+    root = Element("PAMDataset")
+    band = SubElement(root, "PAMRasterBand", band="1")
+    names = {item.value: item.name for item in classes}
+    categories = SubElement(band, "CategoryNames")
+    for value in range(max(names) + 1):
+        add_text(categories, "Category", names.get(value, ""))
+    table = SubElement(band, "GDALRasterAttributeTable", tableType="thematic")
+    for index, (name, kind, usage) in enumerate(_COLUMNS):
+        column = SubElement(table, "FieldDefn", index=str(index))
+        for tag, text in (("Name", name), ("Type", kind), ("Usage", usage)):
+            add_text(column, tag, text)
+    for index, item in enumerate(classes):
+        row = SubElement(table, "Row", index=str(index))
+        for cell in (item.value, item.name, *item.rgb):
+            add_text(row, "F", str(cell))
+    return root

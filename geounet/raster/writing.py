@@ -1,0 +1,131 @@
+"""Files that appear whole or not at all, and the parts of a result."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetWriter, MemoryFile
+
+from geounet.errors import ResourceError
+from geounet.raster.grid import Grid
+
+BLOCK = 512
+"""Side in pixels of the storage blocks of all that geounet writes."""
+
+
+class _Writer(DatasetWriter):  # type: ignore[misc]
+    """A writer that does not warn about grids without georeference; compare `dataset._Reader`."""
+
+    def _has_gcps_or_rpcs(self) -> bool:
+        return True
+
+
+def write_part(
+    path: Path,
+    grid: Grid,
+    array: NDArray[Any],
+    nodata: float | None = None,
+    band_names: Sequence[str] = (),
+) -> None:
+    """Write an array (H, W) or (bands, H, W) as a tiled GeoTIFF that appears whole or not at all.
+
+    The same array gives the same bytes. The file is made in memory first: GDAL reports a full disk
+    late, or not at all.
+
+    Raises:
+        ResourceError: it cannot be written.
+    """
+    bands = array[None] if array.ndim == 2 else array
+    with writing(path), MemoryFile(ext=".tif") as memory:
+        with rasterio.Env(), _Writer(memory.name, "w", **_describe(grid, bands, nodata)) as target:
+            target.write(bands)
+            for number, name in enumerate(band_names, start=1):
+                target.set_band_description(number, name)
+        write_whole(path, memory.getbuffer())
+
+
+def write_whole(path: Path, data: bytes | memoryview) -> None:
+    """Write a file that appears whole or not at all, even if the machine stops.
+
+    Raises:
+        OSError: it cannot be written; nothing is left behind.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+        publish(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Move a finished file to its name in the same file system, once it is safely on disk."""
+    _flush(temporary)
+    temporary.replace(path)
+    _flush(path.parent)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while writing a file into a ResourceError that names it."""
+    try:
+        yield
+    except (OSError, RasterioError) as error:
+        if isinstance(error, ResourceError):
+            raise
+        reason = getattr(error, "strerror", None) or str(error.__cause__ or error)
+        raise ResourceError(
+            f"{path} cannot be written ({reason}); check the folder and the free space"
+        ) from error
+
+
+def choose_predictor(dtype: np.dtype[Any]) -> int:
+    """TIFF's predictor: floats compress better by 3, wide integers by 2, class values by none."""
+    if dtype.kind == "f":
+        return 3
+    return 2 if dtype.itemsize > 1 else 1
+
+
+def _describe(grid: Grid, bands: NDArray[Any], nodata: float | None) -> dict[str, Any]:
+    """GDAL's creation options; nothing is inherited from the scene (JPEG, YCbCr, overviews)."""
+    count, height, width = bands.shape
+    options: dict[str, Any] = {
+        "driver": "GTiff",
+        "count": count,
+        "height": height,
+        "width": width,
+        "dtype": bands.dtype,
+        "nodata": nodata,
+        "tiled": True,
+        "blockxsize": BLOCK,
+        "blockysize": BLOCK,
+        "interleave": "band",
+        "compress": "deflate",
+        "zlevel": 3,  # three times as fast as 6, for files a third larger that soon are gone
+        "predictor": choose_predictor(bands.dtype),
+        "bigtiff": "if_safer",
+    }
+    if not grid.transform.is_identity:
+        options["transform"] = grid.transform
+    if grid.crs is not None:
+        options["crs"] = grid.crs.to_wkt()
+    return options
+
+
+def _flush(path: Path) -> None:
+    """Have a file or folder on disk before going on."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
