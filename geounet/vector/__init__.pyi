@@ -1,0 +1,10 @@
+from .label_classes import discover_classes as discover_classes
+from .label_classes import parse_classes as parse_classes
+from .label_classes import resolve_classes as resolve_classes
+from .label_options import LabelOptions as LabelOptions
+from .labels import Labels as Labels
+from .labels import open_labels as open_labels
+from .matching import match_labels as match_labels
+from .rasterize import rasterize_inside as rasterize_inside
+from .reading import read_aoi as read_aoi
+from .reading import read_polygons as read_polygons

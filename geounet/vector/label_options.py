@@ -1,0 +1,27 @@
+"""How labels are to be understood. Pure: no rasterio, no geopandas."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from geounet.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class LabelOptions:
+    """How labels are to be understood.
+
+    Attributes:
+        class_field: column of vector labels that holds the class, as its name or its value; None:
+            all polygons are of one class.
+        line_width_m: width on the ground that lines are drawn with; None: lines are refused.
+        ignore: label value (of rasters, or in `class_field`) that means "no label here".
+    """
+
+    class_field: str | None = None
+    line_width_m: float | None = None
+    ignore: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.line_width_m is not None and not 0 < self.line_width_m < float("inf"):
+            raise UsageError(f"--line-width is {self.line_width_m} m; give a positive number")

@@ -1,0 +1,223 @@
+"""Labels, raster or vector, as class values on a scene's grid."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from geopandas import GeoDataFrame
+from numpy.typing import NDArray
+from pyproj import CRS
+
+from geounet.classes import ClassInfo
+from geounet.errors import InputError
+from geounet.raster import Bounds, Grid, Scene, Window, mirror_indices, open_scene, open_warped
+from geounet.vector.label_options import LabelOptions
+from geounet.vector.label_values import (
+    list_classes,
+    refuse_values,
+    to_class_values,
+    to_feature_values,
+)
+from geounet.vector.rasterize import Burner
+from geounet.vector.reading import format_bounds, read_polygons
+from geounet.vector.source import is_vectors, open_vectors, project_bounds
+
+ReadWindow = Callable[[Window], NDArray[np.uint8]]
+
+
+class Labels:
+    """Open labels of one scene. One handle: use it in one thread.
+
+    Attributes:
+        note: what had to be done to bring them onto the scene's grid; None if nothing.
+    """
+
+    def __init__(self, read: ReadWindow, note: str | None, resources: ExitStack) -> None:
+        """Take over the resources. Prefer `open_labels`."""
+        self._read = read
+        self.note = note
+        self._resources = resources.pop_all()
+
+    def read(self, window: Window) -> NDArray[np.uint8]:
+        """Class values (H, W) on the scene's grid; 255 where there is no label.
+
+        The window may reach beyond the scene: there labels are mirrored as the scene is.
+
+        Raises:
+            InputError: a value is not one of the declared classes, or the file is damaged.
+        """
+        return self._read(window)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._resources.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_labels(
+    source: str | Path,
+    grid: Grid,
+    classes: Sequence[ClassInfo],
+    options: LabelOptions = LabelOptions(),  # noqa: B008  frozen
+) -> Labels:
+    """Open the labels of a scene with this grid.
+
+    A class raster is read as it is if its grid is the scene's (to 1/100 pixel), or if one of the
+    two has no georeference and their sizes agree; otherwise it is warped, nearest neighbour.
+    nodata and the ignore value become 255.
+
+    Vectors are reprojected and burnt: a pixel belongs to the polygon that holds its centre. Where
+    polygons of several classes overlap, the class with the highest value wins, and no label wins
+    over all. Outside of all polygons is the first class. With `class_field` a polygon's class is
+    the one with that name, else with that value; without, it is the second of two.
+
+    Raises:
+        InputError: they cannot be used for this scene; the message says why.
+    """
+    with ExitStack() as stack:
+        if is_vectors(source):
+            burner = make_burner(source, grid, classes, options)
+            fill = classes[0].value
+            return Labels(
+                lambda w: _burn_mirrored(burner, grid, w, fill), _note(source, grid), stack
+            )
+        raster, note = _open_raster(source, grid, stack)
+        return Labels(lambda w: _read_raster(raster, w, classes, options), note, stack)
+
+
+def open_label_raster(source: str | Path) -> Scene:
+    """A class raster on its own grid.
+
+    Raises:
+        InputError: GDAL opens it neither as a raster nor as vectors, or it has several bands.
+    """
+    labels = open_scene(source, allow_palette=True)
+    if labels.count != 1:
+        labels.close()
+        raise InputError(
+            f"{source} has {labels.count} bands; labels have one, with the number of the class"
+        )
+    return labels
+
+
+def _open_raster(source: str | Path, grid: Grid, stack: ExitStack) -> tuple[Scene, str | None]:
+    """The raster on the scene's grid, and what was done to bring it there."""
+    labels = stack.enter_context(open_label_raster(source))
+    own = labels.grid
+    if own.matches(grid):
+        return labels, None
+    has_points = own.sensor is not None and own.sensor.gcps_crs is not None
+    if grid.crs is None or (own.crs is None and not has_points):
+        if own.shape != grid.shape:
+            raise InputError(
+                f"{source} has {own.height} x {own.width} pixels, the scene {grid.height} x "
+                f"{grid.width}, and not both have a georeference; georeference both, or give "
+                "both the same size"
+            )
+        bare = "labels have" if own.crs is None else "scene has"
+        return labels, f"taken pixel by pixel: the {bare} no georeference"
+    if own.crs is not None:
+        _require_overlap(source, own.bounds(), own.crs, grid)
+    warped = stack.enter_context(open_warped(source, grid, "nearest", allow_palette=True))
+    name = "ground control points" if own.crs is None else own.crs.name
+    return warped, f"warped (nearest) from {name}, {own.height} x {own.width} pixels"
+
+
+def _read_raster(
+    labels: Scene, window: Window, classes: Sequence[ClassInfo], options: LabelOptions
+) -> NDArray[np.uint8]:
+    pixels, valid = labels.read(window)
+    values, unknown = to_class_values(pixels[0], valid, classes, options.ignore)
+    if unknown.size:
+        raise refuse_values(labels, unknown.tolist(), classes)
+    return values
+
+
+def make_burner(
+    source: str | Path, grid: Grid, classes: Sequence[ClassInfo], options: LabelOptions
+) -> Burner:
+    """The polygons of vector labels on a grid, with class values, in the order of burning.
+
+    Raises:
+        InputError: they cannot be used for this scene; the message says why.
+    """
+    frame = _read_cached(os.fspath(source), _modified_at(source), grid.crs, options, grid.bounds())
+    if options.class_field is not None:
+        values = to_feature_values(frame[options.class_field], source, classes, options)
+    elif len(classes) == 2:
+        values = np.full(len(frame), classes[1].value, np.uint8)
+    else:
+        raise InputError(
+            f"{source} is to show the classes {list_classes(classes)}; "
+            "say which column holds the class with --class-field"
+        )
+    if not len(frame):
+        layer = open_vectors(source)
+        if layer.bounds is not None and layer.crs is not None:
+            _require_overlap(source, layer.bounds, layer.crs, grid)
+    order = np.argsort(values, kind="stable")  # of equal ones, the file's order
+    return Burner(np.array(frame.geometry.array)[order], values[order], grid)
+
+
+@lru_cache(maxsize=64)
+def _read_cached(
+    path: str, modified_at: float, crs: CRS | None, options: LabelOptions, bounds: Bounds
+) -> GeoDataFrame:
+    """Read once for all threads that open the labels of a scene; not to be changed."""
+    return read_polygons(path, crs, options, bounds)
+
+
+def _burn_mirrored(burner: Burner, grid: Grid, window: Window, fill: int) -> NDArray[np.uint8]:
+    if not window.area or grid.extent.contains(window):
+        return burner.burn(window, fill)
+    rows = mirror_indices(window.row_off, window.row_end, grid.height)
+    cols = mirror_indices(window.col_off, window.col_end, grid.width)
+    row_off, col_off = int(rows.min()), int(cols.min())
+    inside = Window(
+        row_off=row_off,
+        col_off=col_off,
+        height=int(rows.max()) + 1 - row_off,
+        width=int(cols.max()) + 1 - col_off,
+    )
+    return burner.burn(inside, fill)[np.ix_(rows - row_off, cols - col_off)]
+
+
+def _note(source: str | Path, grid: Grid) -> str | None:
+    crs = open_vectors(source).crs
+    return None if crs == grid.crs or crs is None else f"reprojected from {crs.name}"
+
+
+def _modified_at(source: str | Path) -> float:
+    try:
+        return Path(source).stat().st_mtime
+    except OSError:  # a URL, or a layer of a file
+        return 0.0
+
+
+def _require_overlap(source: str | Path, bounds: Bounds, crs: CRS, grid: Grid) -> None:
+    """Nothing, unless it is certain that bounds in a CRS do not touch the grid."""
+    west, south, east, north = project_bounds(bounds, crs, grid.crs)
+    left, bottom, right, top = grid.bounds()
+    if west >= right or east <= left or south >= top or north <= bottom:
+        raise InputError(
+            f"{source} does not overlap the scene: {format_bounds((west, south, east, north))} "
+            f"against {format_bounds(grid.bounds())} in {grid.crs.name if grid.crs else 'pixels'}; "
+            "give labels of the same place, or check their CRS"
+        )

@@ -1,0 +1,178 @@
+"""Vector files as pyogrio opens them: which layer, and why one cannot be used, in one line."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyogrio
+from pyogrio.errors import DataLayerError, DataSourceError
+from pyproj import CRS, Transformer
+from pyproj.exceptions import CRSError
+
+from geounet.errors import InputError
+from geounet.raster import Bounds
+
+LAYER_MARK = "|layername="
+"""What stands between file and layer, as in QGIS: `roads.gpkg|layername=paved`."""
+
+VECTOR_SUFFIXES = frozenset({".geojson", ".gpkg", ".shp", ".fgb", ".parquet", ".kml", ".gml"})
+"""Files that are vectors even if they turn out to be missing or damaged."""
+
+
+@dataclass(frozen=True)
+class VectorSource:
+    """One layer with geometries of a vector file.
+
+    Attributes:
+        path: the file, without layer name.
+        layer: name of the layer.
+    """
+
+    path: str
+    layer: str
+
+    def __str__(self) -> str:
+        return self.path
+
+    @cached_property
+    def info(self) -> dict[str, Any]:
+        """What pyogrio knows without reading features."""
+        info: dict[str, Any] = pyogrio.read_info(
+            self.path, layer=self.layer, force_feature_count=True, force_total_bounds=True
+        )
+        return info
+
+    @property
+    def crs(self) -> CRS | None:
+        """The layer's CRS, if it has one.
+
+        Raises:
+            InputError: PROJ does not know it.
+        """
+        try:
+            return CRS.from_user_input(self.info["crs"]) if self.info["crs"] else None
+        except CRSError as error:
+            raise InputError(f"{self} has a CRS that PROJ cannot use; assign another") from error
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Attribute columns."""
+        return tuple(str(name) for name in self.info["fields"])
+
+    @property
+    def bounds(self) -> Bounds | None:
+        """Bounds of all features in the layer's CRS; None if there is none."""
+        bounds: Bounds | None = self.info["total_bounds"]
+        return bounds
+
+    def require_column(self, column: str) -> None:
+        """Nothing, if there is such a column.
+
+        Raises:
+            InputError: there is not; the message lists those there are.
+        """
+        if column not in self.columns:
+            known = ", ".join(self.columns) or "none at all"
+            raise InputError(f"{self} has no column {column!r} for the class; it has: {known}")
+
+
+def open_vectors(path: str | Path) -> VectorSource:
+    """The layer that a path means: a file, or `FILE|layername=NAME` if it has several.
+
+    Raises:
+        InputError: no such file or layer, no vector file, several layers, or no geometries.
+    """
+    file, _, wanted = os.fspath(path).partition(LAYER_MARK)
+    layers = _list_layers(file)
+    if wanted:
+        layers = [name for name in layers if name == wanted] or _refuse_layer(file, wanted, layers)
+    if not layers:
+        raise InputError(f"{file} has no geometries; give a vector file with polygons")
+    if len(layers) > 1:
+        raise InputError(
+            f"{file} has the layers {', '.join(layers)}; "
+            f"choose one: {Path(file).name}{LAYER_MARK}{layers[0]}"
+        )
+    source = VectorSource(file, layers[0])
+    if not source.info["features"]:
+        raise InputError(f"{file} is empty; give a vector file with polygons")
+    return source
+
+
+def is_vectors(path: str | Path) -> bool:
+    """Whether pyogrio opens it, or its name says so, so that it is no raster."""
+    file = os.fspath(path).partition(LAYER_MARK)[0]
+    if Path(file).suffix.lower() in VECTOR_SUFFIXES:
+        return True
+    try:
+        return bool(len(pyogrio.list_layers(file)))
+    except DataSourceError:
+        return False
+
+
+def require_same_world(source: VectorSource, crs: CRS | None) -> None:
+    """Nothing, if coordinates of the source can be brought to the CRS of a raster.
+
+    Raises:
+        InputError: just one of the two has a CRS.
+    """
+    if source.crs is None and crs is not None:
+        raise InputError(
+            f"{source} has no CRS, but the raster has {crs.name}; assign the CRS it was drawn in"
+        )
+    if source.crs is not None and crs is None:
+        raise InputError(
+            f"{source} is in {source.crs.name}, but the raster has no georeference; "
+            "georeference the raster, or give labels as a raster of its size"
+        )
+
+
+def project_bounds(bounds: Bounds, crs: CRS | None, target: CRS | None) -> Bounds:
+    """Bounds that hold all of these bounds, in another CRS."""
+    if crs is None or target is None or crs == target:
+        return bounds
+    transformer = Transformer.from_crs(crs, target, always_xy=True)
+    west, south, east, north = transformer.transform_bounds(*bounds, densify_pts=21)
+    return west, south, east, north
+
+
+def search_box(
+    source: VectorSource, crs: CRS | None, bounds: Bounds | None, width_m: float = 0.0
+) -> Bounds | None:
+    """Bounds in a CRS as bounds to search a source in, with room for lines of a width.
+
+    None, which means everything, if there are no bounds or they cannot be said in the source's
+    CRS (too far from where it is used, or across the edge of its world).
+    """
+    if bounds is None:
+        return None
+    west, south, east, north = project_bounds(bounds, crs, source.crs)
+    if not (west <= east and south <= north and math.isfinite(east - west + north - south)):
+        return None
+    # tenfold, since Mercator metres and degrees of longitude stretch up to that at 84 degrees
+    is_geographic = source.crs is not None and source.crs.is_geographic
+    room = 10 * width_m * (1e-5 if is_geographic else 1.0)
+    return west - room, south - room, east + room, north + room
+
+
+def _list_layers(file: str) -> list[str]:
+    """Names of the layers that have geometries."""
+    try:
+        return [str(name) for name, kind in pyogrio.list_layers(file) if kind is not None]
+    except DataSourceError as error:
+        if "No such file" in str(error):
+            raise InputError(f"{file} does not exist; check the path") from error
+        raise InputError(
+            f"{file} is not a vector file that GDAL can open; give GeoPackage, GeoJSON, Shapefile"
+        ) from error
+    except DataLayerError as error:
+        raise InputError(f"{file} is damaged: {' '.join(str(error).split())}") from error
+
+
+def _refuse_layer(file: str, wanted: str, layers: list[str]) -> list[str]:
+    raise InputError(f"{file} has no layer {wanted!r} with geometries; it has: {', '.join(layers)}")

@@ -1,0 +1,496 @@
+"""Labels, raster and vector, as class values on a scene's grid."""
+
+from __future__ import annotations
+
+import json
+import warnings
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyogrio
+import pytest
+import rasterio.features
+import shapely
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyproj import CRS, Geod
+from rasterio.warp import Resampling, reproject
+from rasters import UTM, write_raster
+
+from geounet.classes import ClassInfo, make_classes
+from geounet.errors import InputError, UsageError
+from geounet.raster import Grid, Window, pixel_grid
+from geounet.vector import (
+    LabelOptions,
+    discover_classes,
+    match_labels,
+    open_labels,
+    parse_classes,
+    rasterize_inside,
+    read_aoi,
+    read_polygons,
+    resolve_classes,
+)
+
+UTM_CRS = CRS.from_epsg(32633)
+GRID = Grid(height=60, width=80, transform=UTM, crs=UTM_CRS)
+TWO = make_classes(["background", "building"])
+
+
+def at(col, row):
+    return GRID.transform @ (col, row)
+
+
+def square(col, row, size=10.0, height=None):
+    """A polygon over these pixels of GRID."""
+    end = (col + size, row + (height or size))
+    return shapely.Polygon([at(col, row), at(end[0], row), at(*end), at(col, end[1])])
+
+
+def write_vectors(path, geometries, crs=UTM_CRS, **columns):
+    frame = gpd.GeoDataFrame(columns, geometry=list(geometries), crs=crs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # "'crs' was not provided"
+        frame.to_file(path)
+    return path
+
+
+def read_all(source, grid=GRID, classes=TWO, options=None):
+    with open_labels(source, grid, classes, options or LabelOptions()) as labels:
+        return labels.read(grid.extent)
+
+
+def burn(pairs, grid=GRID):
+    """The reference: GDAL on the whole grid, in the grid's coordinates."""
+    return rasterio.features.rasterize(
+        pairs, out_shape=grid.shape, transform=grid.transform, dtype="uint8"
+    )
+
+
+def random_polygons(seed, count=12):
+    """Stars of any size, partly outside the grid, some with holes."""
+    rng = np.random.default_rng(seed)
+    polygons = []
+    for _ in range(count):
+        angles = np.sort(rng.uniform(0, 2 * np.pi, 12))
+        radii = rng.uniform(2, 25, 12)
+        centre = rng.uniform(-5, 85), rng.uniform(-5, 65)
+        ring = [
+            at(centre[0] + r * np.cos(a), centre[1] + r * np.sin(a))
+            for a, r in zip(angles, radii, strict=True)
+        ]
+        polygons.append(shapely.make_valid(shapely.Polygon(ring)))
+    return [p for p in polygons if p.geom_type == "Polygon"]
+
+
+# --- vectors: pixels -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["gpkg", "geojson", "shp", "fgb"])
+def test_polygons_in_another_crs_land_on_their_pixels(tmp_path, suffix):
+    polygons = gpd.GeoSeries([square(5, 7), square(40, 30, 12.5)], crs=UTM_CRS)
+    path = write_vectors(tmp_path / f"b.{suffix}", polygons.to_crs(4326), crs=4326)
+    expected = np.zeros((60, 80), "uint8")
+    expected[7:17, 5:15] = 1
+    expected[30:42, 40:52] = 1
+    with open_labels(path, GRID, TWO) as labels:
+        assert labels.note == "reprojected from WGS 84"
+        burnt = labels.read(GRID.extent)
+    # the edges lie on pixel edges to the rounding of a reprojection there and back
+    inner = np.ones_like(burnt, bool)
+    inner[42, :], inner[:, 52] = False, False
+    assert (burnt[inner] == expected[inner]).all()
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 10_000))
+def test_any_window_equals_the_whole(tmp_path_factory, seed):
+    rng = np.random.default_rng(seed)
+    polygons = random_polygons(seed)
+    kinds = rng.choice(["road", "house", "tree"], len(polygons))
+    path = write_vectors(tmp_path_factory.mktemp("v") / "v.gpkg", polygons, kind=kinds)
+    classes = make_classes(["background", "house", "road", "tree"])
+    values = {c.name: c.value for c in classes}
+    pairs = [(p, values[k]) for k, p in zip(kinds, polygons, strict=True)]
+    whole = burn(sorted(pairs, key=lambda pair: pair[1]))
+    with open_labels(path, GRID, classes, LabelOptions(class_field="kind")) as labels:
+        assert (labels.read(GRID.extent) == whole).all()
+        padded = np.pad(whole, 200, mode="reflect")
+        for _ in range(20):
+            window = Window(
+                row_off=int(rng.integers(-100, 100)),
+                col_off=int(rng.integers(-100, 100)),
+                height=int(rng.integers(0, 60)),
+                width=int(rng.integers(0, 60)),
+            )
+            shifted = window.relative_to(Window(row_off=-200, col_off=-200, height=0, width=0))
+            assert (labels.read(window) == padded[shifted.slices()]).all()
+
+
+def test_edges_through_pixel_centres_decide_alike_in_every_window(tmp_path):
+    corners = [(10.5, 10.5), (40.5, 20.5), (30.5, 45.5), (5.5, 30.5)]
+    path = write_vectors(tmp_path / "v.gpkg", [shapely.Polygon([at(*c) for c in corners])])
+    with open_labels(path, GRID, TWO) as labels:
+        whole = labels.read(GRID.extent)
+        pieces = np.full(GRID.shape, 9, "uint8")
+        for window in GRID.extent.blocks(7, 11):
+            pieces[window.slices()] = labels.read(window)
+    assert (pieces == whole).all()
+
+
+def test_large_polygons_are_cut_without_a_trace(tmp_path):
+    grid = Grid(height=900, width=1300, transform=UTM, crs=UTM_CRS)
+    angles = np.linspace(0, 2 * np.pi, 20_000, endpoint=False)
+    radii = 420 * (1 + 0.05 * np.sin(50 * angles) + 0.02 * np.sin(997 * angles))
+    rings = [
+        [UTM @ (650 + s * r * np.cos(a), 450 + s * r * np.sin(a)) for a, r in zip(angles, radii)]  # noqa: B905
+        for s in (1.0, 0.5)
+    ]
+    polygon = shapely.Polygon(rings[0], [rings[1]])
+    path = write_vectors(tmp_path / "v.gpkg", [polygon])
+    expected = burn([(polygon, 1)], grid)
+    with open_labels(path, grid, TWO) as labels:
+        assert (labels.read(grid.extent) == expected).all()
+        window = Window(row_off=100, col_off=500, height=333, width=300)
+        assert (labels.read(window) == expected[window.slices()]).all()
+
+
+def test_higher_class_values_and_ignored_areas_lie_on_top(tmp_path):
+    path = write_vectors(
+        tmp_path / "v.gpkg",
+        [square(0, 0, 30), square(10, 10, 30), square(20, 20, 30)],
+        code=[9, 2, 1],
+    )
+    classes = make_classes(["background", "a", "b"])
+    burnt = read_all(path, classes=classes, options=LabelOptions(class_field="code", ignore=9))
+    assert [int(burnt[i, i]) for i in (5, 15, 25, 35, 45, 55)] == [255, 255, 255, 2, 1, 0]
+
+
+def test_class_column_by_name_by_value_and_as_float(tmp_path):
+    classes = (ClassInfo(0, "none", "#000000"), *make_classes(["7", "road"], [3, 7]))
+    path = write_vectors(tmp_path / "a.gpkg", [square(0, 0), square(20, 20)], kind=["7", " road "])
+    burnt = read_all(path, classes=classes, options=LabelOptions(class_field="kind"))
+    assert (burnt[5, 5], burnt[25, 25]) == (3, 7)  # a name goes before a value
+    path = write_vectors(tmp_path / "b.gpkg", [square(0, 0), square(20, 20)], kind=[3.0, 7.0])
+    burnt = read_all(
+        path, classes=make_classes(["none", "x", "y"], [0, 3, 7]), options=LabelOptions("kind")
+    )
+    assert (burnt[5, 5], burnt[25, 25]) == (3, 7)
+
+
+def test_broken_missing_and_many_part_geometries(tmp_path):
+    bow = shapely.Polygon([at(0, 0), at(20, 20), at(20, 0), at(0, 20)])
+    parts = shapely.MultiPolygon([square(30, 0), square(50, 0)])
+    high = shapely.force_3d(square(30, 30), 12.0)
+    path = write_vectors(tmp_path / "v.gpkg", [bow, None, parts, shapely.Polygon(), high])
+    frame = read_polygons(path, UTM_CRS)
+    assert shapely.is_valid(frame.geometry).all()
+    assert not shapely.has_z(frame.geometry).any()
+    assert set(frame.geom_type) == {"Polygon"}
+    assert frame.area.sum() == pytest.approx((200 + 3 * 100) * 0.25)
+    burnt = read_all(path)
+    assert [int(burnt[row, col]) for row, col in ((10, 2), (10, 17), (2, 10))] == [1, 1, 0]
+    assert [int(burnt[row, col]) for row, col in ((5, 35), (5, 55), (35, 35))] == [1, 1, 1]
+
+
+def test_scene_without_polygons_inside_the_labelled_area_is_background(tmp_path):
+    path = write_vectors(tmp_path / "v.gpkg", [square(-500, -500), square(500, 500)])
+    assert (read_all(path) == 0).all()
+
+
+def test_vectors_without_crs_on_a_scene_without_crs_are_pixels(tmp_path):
+    path = write_vectors(tmp_path / "v.gpkg", [shapely.box(2, 3, 7, 5)], crs=None)
+    grid = pixel_grid(10, 12)
+    expected = np.zeros((10, 12), "uint8")
+    expected[3:5, 2:7] = 1
+    assert (read_all(path, grid) == expected).all()
+
+
+@pytest.mark.parametrize("epsg", [4326, 3857, 32633])
+@pytest.mark.parametrize("latitude", [0.0, 45.0, 65.0])
+def test_lines_are_as_wide_as_on_the_ground(tmp_path, epsg, latitude):
+    geod = Geod(ellps="WGS84")
+    for azimuth in (0.0, 90.0, 37.0):
+        lon, lat, _ = geod.fwd(15.0, latitude, azimuth, 2000.0)
+        line = gpd.GeoSeries([shapely.LineString([(15.0, latitude), (lon, lat)])], crs=4326)
+        path = write_vectors(tmp_path / f"{azimuth}.gpkg", line.to_crs(epsg), crs=epsg)
+        frame = read_polygons(path, CRS.from_epsg(epsg), LabelOptions(line_width_m=20.0))
+        area = abs(geod.geometry_area_perimeter(frame.to_crs(4326).geometry[0])[0])
+        assert area == pytest.approx(2000 * 20 + np.pi * 100, rel=0.01)
+
+
+def test_lines_reach_into_the_scene_from_outside(tmp_path):
+    line = shapely.LineString([at(-3, 0), at(-3, 60)])
+    path = write_vectors(tmp_path / "v.gpkg", [line, square(40, 40)])
+    burnt = read_all(path, options=LabelOptions(line_width_m=5.0))  # 10 px: 5 px to each side
+    assert (burnt[5:55, :2] == 1).all()
+    assert (burnt[5:55, 2:30] == 0).all()
+
+
+# --- vectors: refusals -----------------------------------------------------------------------
+
+
+def refuses(match, source, grid=GRID, classes=TWO, **options):
+    with pytest.raises(InputError, match=match) as caught:
+        read_all(source, grid, classes, LabelOptions(**options))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_unusable_vectors_are_refused_in_one_line(tmp_path):
+    box = [square(5, 5)]
+    refuses(r"gone\.gpkg does not exist", tmp_path / "gone.gpkg")
+    (tmp_path / "text.geojson").write_text("no json")
+    refuses(r"text\.geojson is not a vector file", tmp_path / "text.geojson")
+    refuses(r"no_crs\.shp has no CRS", write_vectors(tmp_path / "no_crs.shp", box, crs=None))
+    refuses(r"empty\.gpkg is empty", write_vectors(tmp_path / "empty.gpkg", []))
+    points = write_vectors(tmp_path / "points.gpkg", [shapely.Point(at(5, 5))])
+    refuses(r"points\.gpkg has 1 points; labels", points)
+    lines = write_vectors(tmp_path / "lines.gpkg", [shapely.LineString([at(5, 5), at(9, 9)])])
+    refuses(r"1 lines; say how wide they are on the ground with --line-width", lines)
+    far = write_vectors(tmp_path / "far.gpkg", [square(5000, 5)])
+    refuses(r"far\.gpkg does not overlap the scene", far)
+    georeferenced = write_vectors(tmp_path / "utm.gpkg", box)
+    refuses(r"the raster has no georeference", georeferenced, pixel_grid(60, 80))
+    pyogrio.write_dataframe(pd.DataFrame({"a": [1]}), tmp_path / "table.gpkg")
+    refuses(r"table\.gpkg has no geometries", tmp_path / "table.gpkg")
+
+
+def test_class_columns_that_do_not_fit_are_refused(tmp_path):
+    path = write_vectors(
+        tmp_path / "v.gpkg",
+        [square(0, 0), square(20, 0), square(40, 0)],
+        kind=["road", "mud", "mud"],
+        gap=["road", None, ""],
+    )
+    refuses(r"no column 'Kind' for the class; it has: kind, gap", path, class_field="Kind")
+    refuses(r"no value in column 'gap' for 2 of 3 geometries", path, class_field="gap")
+    refuses(
+        r"'mud' in column 'kind' of 2 polygons, which is none of the classes 0 background, 1 road",
+        path, classes=make_classes(["background", "road"]), class_field="kind",
+    )  # fmt: skip
+    refuses(r"which column holds the class", path, classes=make_classes("abc"))
+
+
+def test_layer_is_chosen_by_name(tmp_path):
+    path = write_vectors(tmp_path / "v.gpkg", [square(0, 0)])
+    gpd.GeoDataFrame(geometry=[square(30, 30)], crs=UTM_CRS).to_file(path, layer="more")
+    message = refuses(r"has the layers v, more; choose one", path)
+    assert "v.gpkg|layername=v" in message
+    assert read_all(f"{path}|layername=more")[35, 35] == 1
+    refuses(r"no layer 'none'", f"{path}|layername=none")
+
+
+# --- rasters ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int32", "float32", "float64"])
+def test_raster_values_nodata_and_ignore(tmp_path, dtype):
+    pixels = np.random.default_rng(0).integers(0, 5, GRID.shape).astype(dtype)
+    path = write_raster(tmp_path / "l.tif", pixels, nodata=3)
+    burnt = read_all(path, classes=make_classes("abc"), options=LabelOptions(ignore=4))
+    assert (burnt == np.where(pixels > 2, 255, pixels.astype("uint8"))).all()
+
+
+def test_raster_mask_nan_and_mirror(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 2, GRID.shape).astype("float32")
+    pixels[3, 4] = np.nan
+    mask = np.ones(GRID.shape, bool)
+    mask[10:20, 10:20] = False
+    path = write_raster(tmp_path / "l.tif", pixels, mask=mask)
+    expected = np.where(mask & np.isfinite(pixels), np.nan_to_num(pixels), 255).astype("uint8")
+    with open_labels(path, GRID, TWO) as labels:
+        assert labels.note is None
+        assert (labels.read(GRID.extent) == expected).all()
+        mirrored = labels.read(GRID.extent.pad(17))
+    assert (mirrored == np.pad(expected, 17, mode="reflect")).all()
+
+
+def test_raster_on_another_grid_is_warped_nearest(tmp_path):
+    own = Grid(
+        height=50, width=50, transform=Affine(0.7, 0, 500_002, 0, -0.7, 4_999_999), crs=UTM_CRS
+    )
+    pixels = np.random.default_rng(1).integers(0, 2, own.shape).astype("uint8")
+    path = write_raster(tmp_path / "l.tif", pixels, grid=own)
+    expected = np.full(GRID.shape, 255, "uint8")
+    wkt = own.crs.to_wkt()
+    reproject(
+        pixels, expected, src_transform=own.transform, dst_transform=GRID.transform,
+        src_crs=wkt, dst_crs=wkt, resampling=Resampling.nearest, init_dest_nodata=False,
+    )  # fmt: skip
+    with open_labels(path, GRID, TWO) as labels:
+        assert labels.note == "warped (nearest) from WGS 84 / UTM zone 33N, 50 x 50 pixels"
+        assert (labels.read(GRID.extent) == expected).all()
+
+
+def test_raster_without_georeference_is_taken_by_pixel_if_sizes_agree(tmp_path):
+    pixels = np.random.default_rng(2).integers(0, 2, GRID.shape).astype("uint8")
+    path = write_raster(tmp_path / "l.png", pixels, transform=None, driver="PNG")
+    with open_labels(path, GRID, TWO) as labels:
+        assert labels.note == "taken pixel by pixel: the labels have no georeference"
+        assert (labels.read(GRID.extent) == pixels).all()
+    assert (read_all(path, pixel_grid(60, 80)) == pixels).all()
+    refuses(r"l\.png has 60 x 80 pixels, the scene 61 x 80", path, pixel_grid(61, 80))
+    refuses(r"60 x 80 pixels, the scene 60 x 81", path, Grid(60, 81, UTM, UTM_CRS))
+
+
+def test_raster_refusals(tmp_path):
+    pixels = np.zeros(GRID.shape, "uint8")
+    pixels[:2, :50] = 7
+    path = write_raster(tmp_path / "l.tif", pixels)
+    with (
+        open_labels(path, GRID, TWO) as labels,
+        pytest.raises(InputError, match=r"l\.tif has the value 7 in 100 pixels, which is none of"),
+    ):
+        labels.read(Window(row_off=0, col_off=0, height=1, width=5))
+    rgb = write_raster(tmp_path / "rgb.tif", np.zeros((3, 60, 80), "uint8"))
+    refuses(r"rgb\.tif has 3 bands; labels have one", rgb)
+    far = write_raster(tmp_path / "far.tif", pixels, transform=UTM @ Affine.translation(900, 0))
+    refuses(r"far\.tif does not overlap the scene", far)
+    (tmp_path / "x.tif").write_bytes(b"II*\0nonsense")
+    refuses(r"x\.tif is not a raster", tmp_path / "x.tif")
+    refuses(r"gone\.tif does not exist", tmp_path / "gone.tif")
+
+
+# --- which classes ---------------------------------------------------------------------------
+
+
+def test_classes_found_in_rasters(tmp_path):
+    pixels = np.zeros(GRID.shape, "uint8")
+    pixels[0, :3] = 2, 5, 9
+    path = write_raster(tmp_path / "l.tif", pixels)
+    with rasterio.open(path, "r+") as target:
+        target.write_colormap(1, {0: (0, 0, 0, 255), 2: (255, 0, 0, 255)})
+    found = discover_classes([path], [GRID], LabelOptions(ignore=9))
+    assert [(c.value, c.name) for c in found] == [(0, "class 0"), (2, "class 2"), (5, "class 5")]
+    assert found[1].colour == "#ff0000"
+
+
+@pytest.mark.parametrize(
+    ("pixels", "match"),
+    [
+        (np.array([[0, 255]], "uint8"), "value 255 in 1 pixels, .* say --ignore 255"),
+        (np.array([[0, -1]], "int16"), "value -1 in 1 pixels"),
+        (np.array([[0, 0.5]], "float32"), r"value 0\.5 in 1 pixels"),
+        (np.array([[3, 3]], "uint8"), r"fewer than two classes \(found: 3\)"),
+        (np.arange(2000, dtype="uint16").reshape(40, 50), "more than 1000 different values"),
+    ],
+)
+def test_rasters_that_show_no_classes(tmp_path, pixels, match):
+    path = write_raster(tmp_path / "l.tif", pixels)
+    with pytest.raises(InputError, match=match):
+        discover_classes([path], [GRID])
+
+
+def test_classes_found_in_vectors(tmp_path):
+    path = write_vectors(
+        tmp_path / "land cover.gpkg",
+        [square(0, 0), square(20, 20), square(5000, 0)],
+        kind=["road", "house", "elsewhere"],
+        code=[10.0, 9.0, 1.0],
+    )
+    names = [c.name for c in discover_classes([path], [GRID])]
+    assert names == ["background", "land cover"]
+    names = [c.name for c in discover_classes([path], [GRID], LabelOptions(class_field="kind"))]
+    assert names == ["background", "house", "road"]
+    names = [c.name for c in discover_classes([path], [GRID], LabelOptions(class_field="code"))]
+    assert names == ["background", "9", "10"]
+
+
+def test_declared_names_get_a_background_where_they_lack_one(tmp_path):
+    path = write_vectors(tmp_path / "v.gpkg", [square(0, 0), square(9, 9)], kind=["a", "b"])
+    raster = write_raster(tmp_path / "l.tif", np.zeros(GRID.shape, "uint8"))
+
+    def names(declared, source=path, **options):
+        return [
+            c.name for c in resolve_classes(declared, [source], [GRID], LabelOptions(**options))
+        ]
+
+    assert names("house") == ["background", "house"]
+    assert names("other,house") == ["other", "house"]
+    assert names("b,a", class_field="kind") == ["background", "b", "a"]
+    assert names("rest,a,b", class_field="kind") == ["rest", "a", "b"]
+    assert names("x,y", source=raster) == ["x", "y"]
+    assert names(None) == ["background", "v"]
+
+
+def test_classes_as_the_user_writes_them(tmp_path):
+    assert parse_classes("a, b") == make_classes(["a", "b"])
+    file = tmp_path / "c.json"
+    items = [{"value": 4, "name": "x", "color": "#010203"}, {"value": 1, "name": "y"}]
+    file.write_text(json.dumps(items))
+    assert [(c.value, c.name, c.colour) for c in parse_classes(file)] == [
+        (1, "y", "#e6550d"),
+        (4, "x", "#010203"),
+    ]
+    for text in ("a,,b", "a,a"):
+        with pytest.raises(UsageError):
+            parse_classes(text)
+    for content in ("{", "{}", "[1]", '[{"name": "x"}]', '{"a": 1}'):
+        file.write_text(content)
+        with pytest.raises((InputError, UsageError), match=r"c\.json|there is no class"):
+            parse_classes(str(file))
+    with pytest.raises(InputError, match=r"gone\.json cannot be read"):
+        parse_classes(tmp_path / "gone.json")
+
+
+# --- which labels belong to which image ------------------------------------------------------
+
+
+def test_labels_are_matched_to_images(tmp_path):
+    images = [tmp_path / "b.tif", tmp_path / "a.tif"]
+    folder = tmp_path / "labels"
+    folder.mkdir()
+    for name in ("a", "b", "c"):
+        write_raster(folder / f"{name}.tif", np.zeros((4, 4), "uint8"))
+    (folder / "a.tif.aux.xml").write_text("<PAMDataset/>")
+    assert match_labels(images, [folder]) == [(i, folder / i.name) for i in images]
+    assert match_labels(images, ["x", "y"]) == [(images[0], "x"), (images[1], "y")]
+    vectors = write_vectors(tmp_path / "v.gpkg", [square(0, 0)])
+    assert match_labels(images, [vectors]) == [(i, vectors) for i in images]
+    assert match_labels(images, [folder / "a.tif"]) == [(i, folder / "a.tif") for i in images]
+
+
+def test_labels_that_cannot_be_matched(tmp_path):
+    folder = tmp_path / "labels"
+    folder.mkdir()
+    bare = write_raster(folder / "a.png", np.zeros((4, 4), "uint8"), transform=None, driver="PNG")
+    with pytest.raises(InputError, match=r"no labels of the name of image b \(nor of 1 more\)"):
+        match_labels(["a.tif", "b.tif", "c.tif"], [folder])
+    write_raster(folder / "a.tif", np.zeros((4, 4), "uint8"))
+    with pytest.raises(InputError, match=r"several labels of a: a\.png, a\.tif"):
+        match_labels(["a.tif"], [folder])
+    with pytest.raises(InputError, match="3 images, but 2 labels"):
+        match_labels(["a", "b", "c"], ["x", "y"])
+    with pytest.raises(
+        InputError, match="has no georeference, so that it cannot be the labels of 2"
+    ):
+        match_labels(["a", "b"], [bare])
+
+
+# --- areas -----------------------------------------------------------------------------------
+
+
+def test_area_of_interest(tmp_path):
+    parts = gpd.GeoSeries([square(-5, -5, 20), square(30, 20, 10.6)], crs=UTM_CRS)
+    path = write_vectors(tmp_path / "aoi.geojson", parts.to_crs(4326), crs=4326)
+    area = read_aoi(path, GRID)
+    inside = rasterize_inside(area, GRID, GRID.extent)
+    expected = np.zeros(GRID.shape, bool)
+    expected[:15, :15] = True
+    expected[20:31, 30:41] = True
+    assert inside.dtype == bool
+    assert (inside == expected).all()
+    window = Window(row_off=-7, col_off=-9, height=30, width=50)
+    around = rasterize_inside(area, GRID, window)
+    assert (around[7:, 9:] == expected[:23, :41]).all()
+    assert around[2:7, 4:24].all()
+    assert not around[:2].any()
+
+
+def test_area_outside_of_the_scene_is_refused(tmp_path):
+    path = write_vectors(tmp_path / "aoi.gpkg", [square(900, 0)])
+    with pytest.raises(InputError, match=r"the area in .*aoi\.gpkg lies outside the raster"):
+        read_aoi(path, GRID)
