@@ -15,7 +15,7 @@ from geounet.raster import ClassTable, Grid, read_class_table
 from geounet.vector.label_options import LabelOptions
 from geounet.vector.label_values import count_values, text_of
 from geounet.vector.labels import open_label_raster
-from geounet.vector.reading import read_column
+from geounet.vector.reading import read_class_column
 from geounet.vector.source import is_vectors
 
 BACKGROUND = "background"
@@ -162,11 +162,10 @@ def _find_texts(
     sources: Sequence[str | Path], grids: Sequence[Grid], options: LabelOptions
 ) -> set[str]:
     """Values of the class column on the scenes, as text."""
-    column = str(options.class_field)
     found: set[object] = set()
     for source in dict.fromkeys(sources):
         for crs in {grid.crs for grid in grids}:
-            found.update(read_column(source, column, crs, _union_bounds(grids, crs)))
+            found.update(read_class_column(source, options, crs, _union_bounds(grids, crs)))
     return {text_of(value) for value in found} - {""}
 
 

@@ -27,7 +27,10 @@ from geounet.vector.label_values import (
 )
 from geounet.vector.rasterize import Burner
 from geounet.vector.reading import format_bounds, read_polygons
-from geounet.vector.source import is_vectors, open_vectors, project_bounds
+from geounet.vector.source import is_vectors, modified_at, open_vectors, project_bounds
+
+MAX_WHOLE = 100_000
+"""Files with fewer features are read once for all scenes, others by the bounds of each."""
 
 ReadWindow = Callable[[Window], NDArray[np.uint8]]
 
@@ -158,7 +161,7 @@ def make_burner(
     Raises:
         InputError: they cannot be used for this scene; the message says why.
     """
-    frame = _read_cached(os.fspath(source), _modified_at(source), grid.crs, options, grid.bounds())
+    frame = _read_on(source, grid, options)
     if options.class_field is not None:
         values = to_feature_values(frame[options.class_field], source, classes, options)
     elif len(classes) == 2:
@@ -176,11 +179,21 @@ def make_burner(
     return Burner(np.array(frame.geometry.array)[order], values[order], grid)
 
 
+def _read_on(source: str | Path, grid: Grid, options: LabelOptions) -> GeoDataFrame:
+    """The polygons that may touch a grid: of a file with many, only they are read."""
+    bounds = grid.bounds() if open_vectors(source).features > MAX_WHOLE else None
+    frame = _read_cached(os.fspath(source), modified_at(source), grid.crs, options, bounds)
+    west, south, east, north = grid.bounds()
+    b = frame.bounds
+    touching = (b.maxx >= west) & (b.minx <= east) & (b.maxy >= south) & (b.miny <= north)
+    return frame[touching]
+
+
 @lru_cache(maxsize=64)
 def _read_cached(
-    path: str, modified_at: float, crs: CRS | None, options: LabelOptions, bounds: Bounds
+    path: str, modified_at: float, crs: CRS | None, options: LabelOptions, bounds: Bounds | None
 ) -> GeoDataFrame:
-    """Read once for all threads that open the labels of a scene; not to be changed."""
+    """Read once for all scenes and threads that it serves; not to be changed."""
     return read_polygons(path, crs, options, bounds)
 
 
@@ -202,13 +215,6 @@ def _burn_mirrored(burner: Burner, grid: Grid, window: Window, fill: int) -> NDA
 def _note(source: str | Path, grid: Grid) -> str | None:
     crs = open_vectors(source).crs
     return None if crs == grid.crs or crs is None else f"reprojected from {crs.name}"
-
-
-def _modified_at(source: str | Path) -> float:
-    try:
-        return Path(source).stat().st_mtime
-    except OSError:  # a URL, or a layer of a file
-        return 0.0
 
 
 def _require_overlap(source: str | Path, bounds: Bounds, crs: CRS, grid: Grid) -> None:

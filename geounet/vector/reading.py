@@ -80,17 +80,18 @@ def read_aoi(path: str | Path, grid: Grid) -> BaseGeometry:
     return area
 
 
-def read_column(
-    path: str | Path, column: str, crs: CRS | None = None, bounds: Bounds | None = None
+def read_class_column(
+    path: str | Path, options: LabelOptions, crs: CRS | None = None, bounds: Bounds | None = None
 ) -> list[object]:
-    """Distinct values of an attribute column, missing ones left out; all, or those in bounds.
+    """Distinct values of the class column, missing ones left out; all, or those in bounds.
 
     Raises:
         InputError: the file cannot be used, or has no such column.
     """
+    column = str(options.class_field)
     source = open_vectors(path)
     source.require_column(column)
-    box = search_box(source, crs, bounds)
+    box = search_box(source, crs, bounds, options.line_width_m or 0.0)
     frame = pyogrio.read_dataframe(
         source.path, layer=source.layer, columns=[column], bbox=box, read_geometry=False
     )

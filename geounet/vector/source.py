@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +39,10 @@ class VectorSource:
     def __str__(self) -> str:
         return self.path
 
-    @cached_property
-    def info(self) -> dict[str, Any]:
-        """What pyogrio knows without reading features."""
-        info: dict[str, Any] = pyogrio.read_info(
-            self.path, layer=self.layer, force_feature_count=True, force_total_bounds=True
-        )
-        return info
+    @property
+    def features(self) -> int:
+        """Number of features."""
+        return int(self._info["features"])
 
     @property
     def crs(self) -> CRS | None:
@@ -55,19 +52,19 @@ class VectorSource:
             InputError: PROJ does not know it.
         """
         try:
-            return CRS.from_user_input(self.info["crs"]) if self.info["crs"] else None
+            return CRS.from_user_input(self._info["crs"]) if self._info["crs"] else None
         except CRSError as error:
             raise InputError(f"{self} has a CRS that PROJ cannot use; assign another") from error
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Attribute columns."""
-        return tuple(str(name) for name in self.info["fields"])
+        return tuple(str(name) for name in self._info["fields"])
 
     @property
     def bounds(self) -> Bounds | None:
         """Bounds of all features in the layer's CRS; None if there is none."""
-        bounds: Bounds | None = self.info["total_bounds"]
+        bounds: Bounds | None = self._info["total_bounds"]
         return bounds
 
     def require_column(self, column: str) -> None:
@@ -80,6 +77,14 @@ class VectorSource:
             known = ", ".join(self.columns) or "none at all"
             raise InputError(f"{self} has no column {column!r} for the class; it has: {known}")
 
+    @cached_property
+    def _info(self) -> dict[str, Any]:
+        """What pyogrio knows without reading features."""
+        info: dict[str, Any] = pyogrio.read_info(
+            self.path, layer=self.layer, force_feature_count=True, force_total_bounds=True
+        )
+        return info
+
 
 def open_vectors(path: str | Path) -> VectorSource:
     """The layer that a path means: a file, or `FILE|layername=NAME` if it has several.
@@ -87,7 +92,13 @@ def open_vectors(path: str | Path) -> VectorSource:
     Raises:
         InputError: no such file or layer, no vector file, several layers, or no geometries.
     """
-    file, _, wanted = os.fspath(path).partition(LAYER_MARK)
+    return _open_cached(os.fspath(path), modified_at(path))
+
+
+@lru_cache(maxsize=64)
+def _open_cached(path: str, modified_at: float) -> VectorSource:
+    """GeoJSON is parsed whole to know anything about it, and one file may serve many scenes."""
+    file, _, wanted = path.partition(LAYER_MARK)
     layers = _list_layers(file)
     if wanted:
         layers = [name for name in layers if name == wanted] or _refuse_layer(file, wanted, layers)
@@ -99,7 +110,7 @@ def open_vectors(path: str | Path) -> VectorSource:
             f"choose one: {Path(file).name}{LAYER_MARK}{layers[0]}"
         )
     source = VectorSource(file, layers[0])
-    if not source.info["features"]:
+    if not source.features:
         raise InputError(f"{file} is empty; give a vector file with polygons")
     return source
 
@@ -113,6 +124,12 @@ def is_vectors(path: str | Path) -> bool:
         return bool(len(pyogrio.list_layers(file)))
     except DataSourceError:
         return False
+
+
+def modified_at(path: str | Path) -> float:
+    """When the file was written last, so that what is known of it can be kept; 0 of a URL."""
+    file = Path(os.fspath(path).partition(LAYER_MARK)[0])
+    return file.stat().st_mtime if file.exists() else 0.0
 
 
 def require_same_world(source: VectorSource, crs: CRS | None) -> None:
