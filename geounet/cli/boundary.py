@@ -38,7 +38,7 @@ def boundary(command: Callable[P, T]) -> Callable[P, T]:
             raise typer.Exit(5) from error
         except typer.Exit:
             raise
-        except Exception as error:  # noqa: BLE001 - the boundary
+        except Exception as error:
             if type(error).__module__.startswith(("typer", "click")):
                 raise
             traceback.print_exc()

@@ -210,7 +210,6 @@ def _assemble_outputs(
             nodata=NODATA,
             classes=model.spec.classes if kind == "mask" else None,
             tags=tags if kind == "mask" else {**tags, "GEOUNET_CONFIDENCE_SCALE": "1/254"},
-            sensor=run.scene.sensor,
         )
 
 
