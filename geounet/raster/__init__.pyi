@@ -8,6 +8,7 @@ from .grid import Bounds as Bounds
 from .grid import Grid as Grid
 from .grid import geod_of as geod_of
 from .grid import pixel_grid as pixel_grid
+from .listing import list_scenes as list_scenes
 from .scene import Scene as Scene
 from .scene import open_scene as open_scene
 from .sensor import SensorModel as SensorModel

@@ -10,14 +10,15 @@ from types import MappingProxyType
 from xml.etree.ElementTree import Element, SubElement
 
 import numpy as np
-import rasterio
 import rasterio.shutil
+from rasterio.errors import RasterioIOError
+from rasterio.windows import Window as RasterioWindow
 
 from geounet.classes import NODATA, ClassInfo
-from geounet.errors import ResourceError
 from geounet.raster.class_table import CLASSES_TAG, dump_classes
 from geounet.raster.dataset import limit_cache, open_dataset
 from geounet.raster.grid import Grid
+from geounet.raster.overviews import write_overviews
 from geounet.raster.vrt import (
     add_band,
     add_metadata,
@@ -56,13 +57,18 @@ def assemble(
     not grow with the grid. `output` is replaced if it exists, and untouched if this fails.
 
     Raises:
-        ResourceError: it cannot be written.
-        InputError: a part cannot be read.
+        ResourceError: it cannot be written, or a part not be read.
     """
     with writing(output), _workspace(output) as folder:
         mosaic, target = folder / "mosaic.vrt", folder / output.name
-        mosaic.write_bytes(to_bytes(_describe(parts, grid, nodata, classes, tags)))
-        _convert(mosaic, target, "mode" if classes else "average")
+        root = _describe(parts, grid, nodata, classes, tags)
+        mosaic.write_bytes(to_bytes(root))
+        with limit_cache(CACHE_BYTES):
+            overviews = write_overviews(mosaic, folder, "mode" if classes else "average")
+            _add_overviews(root, overviews)
+            mosaic.write_bytes(to_bytes(root))
+            _convert(mosaic, target)
+        _check(target)
         sidecar = output.with_name(f"{output.name}.aux.xml")
         if classes:
             write_whole(sidecar, to_bytes(_name_classes(classes)))
@@ -83,22 +89,28 @@ def _workspace(output: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _convert(source: Path, target: Path, resampling: str) -> None:
-    with limit_cache(CACHE_BYTES), open_dataset(source) as dataset:
+def _convert(source: Path, target: Path) -> None:
+    with open_dataset(source) as dataset:
         rasterio.shutil.copy(
             dataset,
             target,
             driver="COG",
             compress="deflate",
+            level=5,  # 2.5 times as fast as 6, for files a tenth larger
             predictor=choose_predictor(np.dtype(dataset.dtypes[0])),
             blocksize=BLOCK,
-            overview_resampling=resampling,
             bigtiff="if_safer",
             num_threads="all_cpus",
         )
-    with open_dataset(target) as dataset:
+
+
+def _check(path: Path) -> None:
+    """GDAL may be silent about a full disk: read the block that was written last."""
+    with open_dataset(path) as dataset:
+        height, width = dataset.shape
+        dataset.read(dataset.count, window=RasterioWindow(width - 1, height - 1, 1, 1))
         if dataset.tags(ns="IMAGE_STRUCTURE").get("LAYOUT") != "COG":
-            raise ResourceError(f"{target} is incomplete; check the free space")
+            raise RasterioIOError("GDAL's COG driver wrote something else")
 
 
 def _describe(
@@ -123,6 +135,14 @@ def _describe(
             extent = window.relative_to(window)
             add_source(band, str(path.absolute()), number, extent, window)
     return root
+
+
+def _add_overviews(root: Element, paths: Sequence[Path]) -> None:
+    for number, band in enumerate(root.findall("VRTRasterBand"), start=1):
+        for path in paths:
+            overview = SubElement(band, "Overview")
+            add_text(overview, "SourceFilename", path.name, relativeToVRT="1")
+            add_text(overview, "SourceBand", str(number))
 
 
 def _add_colours(band: Element, classes: Sequence[ClassInfo]) -> None:

@@ -110,7 +110,8 @@ def limit_cache(size: int) -> Iterator[None]:
 def one_line(error: BaseException) -> str:
     """What GDAL said: the message of the error behind rasterio's, in one line."""
     cause = error.__cause__ or error
-    return " ".join(str(getattr(cause, "errmsg", cause)).split())
+    text = str(getattr(cause, "errmsg", cause)).partition("To debug:")[0]  # rasterio's advice
+    return " ".join(text.split())
 
 
 @ensure_env_with_credentials  # type: ignore[untyped-decorator]

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 import rasterio
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter, MemoryFile
 
-from geounet.errors import ResourceError
+from geounet.errors import GeounetError, ResourceError
+from geounet.raster.dataset import one_line
 from geounet.raster.grid import Grid
 
 BLOCK = 512
@@ -46,11 +48,49 @@ def write_part(
     """
     bands = array[None] if array.ndim == 2 else array
     with writing(path), MemoryFile(ext=".tif") as memory:
-        with rasterio.Env(), _Writer(memory.name, "w", **_describe(grid, bands, nodata)) as target:
+        with create_tiled(memory.name, grid, len(bands), bands.dtype, nodata) as target:
             target.write(bands)
             for number, name in enumerate(band_names, start=1):
                 target.set_band_description(number, name)
         write_whole(path, memory.getbuffer())
+
+
+@contextmanager
+def create_tiled(
+    path: str | Path, grid: Grid, count: int, dtype: DTypeLike, nodata: float | None
+) -> Iterator[DatasetWriter]:
+    """Create an intermediate GeoTIFF and open it for writing.
+
+    Nothing is inherited from the scene's file: its JPEG, YCbCr or WEBP would spoil a mask.
+    """
+    options: dict[str, Any] = {}
+    if not grid.transform.is_identity:
+        options["transform"] = grid.transform
+    if grid.crs is not None:
+        options["crs"] = grid.crs.to_wkt()
+    with (
+        rasterio.Env(),
+        _Writer(
+            path,
+            "w",
+            driver="GTiff",
+            count=count,
+            height=grid.height,
+            width=grid.width,
+            dtype=dtype,
+            nodata=nodata,
+            tiled=True,
+            blockxsize=BLOCK,
+            blockysize=BLOCK,
+            interleave="band",
+            compress="deflate",
+            zlevel=3,  # three times as fast as 6, for files that are soon gone
+            predictor=choose_predictor(np.dtype(dtype)),
+            bigtiff="if_safer",
+            **options,
+        ) as target,
+    ):
+        yield target
 
 
 def write_whole(path: Path, data: bytes | memoryview) -> None:
@@ -80,10 +120,10 @@ def writing(path: Path) -> Iterator[None]:
     """Turn what goes wrong while writing a file into a ResourceError that names it."""
     try:
         yield
-    except (OSError, RasterioError) as error:
-        if isinstance(error, ResourceError):
+    except (OSError, RasterioError, CPLE_BaseError, SystemError) as error:  # all of these by GDAL
+        if isinstance(error, GeounetError):
             raise
-        reason = getattr(error, "strerror", None) or str(error.__cause__ or error)
+        reason = getattr(error, "strerror", None) or one_line(error)
         raise ResourceError(
             f"{path} cannot be written ({reason}); check the folder and the free space"
         ) from error
@@ -94,32 +134,6 @@ def choose_predictor(dtype: np.dtype[Any]) -> int:
     if dtype.kind == "f":
         return 3
     return 2 if dtype.itemsize > 1 else 1
-
-
-def _describe(grid: Grid, bands: NDArray[Any], nodata: float | None) -> dict[str, Any]:
-    """GDAL's creation options; nothing is inherited from the scene (JPEG, YCbCr, overviews)."""
-    count, height, width = bands.shape
-    options: dict[str, Any] = {
-        "driver": "GTiff",
-        "count": count,
-        "height": height,
-        "width": width,
-        "dtype": bands.dtype,
-        "nodata": nodata,
-        "tiled": True,
-        "blockxsize": BLOCK,
-        "blockysize": BLOCK,
-        "interleave": "band",
-        "compress": "deflate",
-        "zlevel": 3,  # three times as fast as 6, for files a third larger that soon are gone
-        "predictor": choose_predictor(bands.dtype),
-        "bigtiff": "if_safer",
-    }
-    if not grid.transform.is_identity:
-        options["transform"] = grid.transform
-    if grid.crs is not None:
-        options["crs"] = grid.crs.to_wkt()
-    return options
 
 
 def _flush(path: Path) -> None:

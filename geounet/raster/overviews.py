@@ -1,0 +1,104 @@
+"""Overviews: ever smaller copies of a raster, each pixel made of 2 x 2 of the one before.
+
+GDAL's own majority takes longer than all the rest of assembling a mask.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.io import DatasetReader
+from rasterio.windows import Window as RasterioWindow
+
+from geounet.raster.dataset import open_dataset
+from geounet.raster.grid import pixel_grid
+from geounet.raster.window import Window
+from geounet.raster.writing import BLOCK, create_tiled
+
+Reduction = Literal["mode", "average"]
+"""What becomes of 2 x 2 pixels: the commonest value, or the mean of those with data."""
+
+_STEP = (BLOCK, 16 * BLOCK)
+"""Pixels (height, width) of an overview computed at a time."""
+
+
+def write_overviews(source: Path, folder: Path, reduction: Reduction) -> list[Path]:
+    """Write the overviews of a raster, down to one block, into a folder; the largest first."""
+    paths: list[Path] = []
+    while True:
+        with open_dataset(source) as dataset:
+            if max(dataset.shape) <= BLOCK:
+                return paths
+            target = folder / f"overview{len(paths) + 1}.tif"
+            _write_half(dataset, target, reduction)
+        paths.append(target)
+        source = target
+
+
+def reduce_mode(pixels: NDArray[Any], nodata: float | None) -> NDArray[Any]:
+    """The commonest value of each 2 x 2 pixels of (..., 2 H, 2 W) as (..., H, W).
+
+    Of two that are equally common, the one met first, row by row. Nodata only where there is
+    nothing else.
+    """
+    a, b, c, d = quarters = _split(pixels)
+    mixed = np.flatnonzero((a != b) | (a != c) | (a != d))
+    few = np.stack([quarter.ravel()[mixed] for quarter in quarters])  # a few percent of a map
+    votes = (few[:, None] == few).sum(axis=0, dtype=np.uint8)
+    if nodata is not None:
+        votes[few == nodata] = 0
+    np.put(a, mixed, np.choose(votes.argmax(axis=0), few))
+    return a
+
+
+def reduce_average(pixels: NDArray[Any], nodata: float | None) -> NDArray[Any]:
+    """The mean of those with data of each 2 x 2 pixels of (..., 2 H, 2 W) as (..., H, W).
+
+    Rounded if the pixels are integers; nodata where none has data.
+    """
+    total, count = np.zeros(1, np.float64), np.zeros(1, np.uint8)
+    for quarter in _split(pixels):
+        data = (
+            np.isfinite(quarter) if nodata is None else np.isfinite(quarter) & (quarter != nodata)
+        )
+        total = total + np.where(data, quarter, 0)
+        count = count + data
+    mean = np.divide(total, count, out=np.full_like(total, nodata or 0), where=count > 0)
+    return (
+        mean.astype(pixels.dtype)
+        if pixels.dtype.kind == "f"
+        else np.rint(mean).astype(pixels.dtype)
+    )
+
+
+def _split(pixels: NDArray[Any]) -> list[NDArray[Any]]:
+    """The four pixels of each 2 x 2, row by row, as arrays of their own: compared faster so."""
+    return [np.ascontiguousarray(pixels[..., row::2, col::2]) for row in (0, 1) for col in (0, 1)]
+
+
+def _write_half(dataset: DatasetReader, target: Path, reduction: Reduction) -> None:
+    """Write the next overview of a raster; an odd last row or column counts twice."""
+    reduce = reduce_mode if reduction == "mode" else reduce_average
+    height, width = dataset.shape
+    grid = pixel_grid(-(-height // 2), -(-width // 2))
+    with create_tiled(target, grid, dataset.count, dataset.dtypes[0], dataset.nodata) as overview:
+        for window in grid.extent.blocks(*_STEP):
+            rows, cols = 2 * window.row_off, 2 * window.col_off
+            inside = Window(
+                row_off=rows,
+                col_off=cols,
+                height=min(2 * window.height, height - rows),
+                width=min(2 * window.width, width - cols),
+            )
+            pixels = dataset.read(window=_to_rasterio(inside))
+            padding = ((0, 0), (0, inside.height % 2), (0, inside.width % 2))
+            if np.any(padding):
+                pixels = np.pad(pixels, padding, mode="edge")
+            overview.write(reduce(pixels, dataset.nodata), window=_to_rasterio(window))
+
+
+def _to_rasterio(window: Window) -> RasterioWindow:
+    return RasterioWindow(window.col_off, window.row_off, window.width, window.height)
