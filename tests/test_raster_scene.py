@@ -36,7 +36,7 @@ def test_attributes_describe_the_file(tmp_path):
         assert scene.band_names == ("nir", "red")
         assert scene.nodata == 7
         assert scene.block_shape == (32, 16)
-        assert scene.sensor is None
+        assert scene.grid.sensor is None
 
 
 window_edges = st.tuples(st.integers(-60, 60), st.integers(0, 70))

@@ -9,6 +9,9 @@ from .grid import Grid as Grid
 from .grid import geod_of as geod_of
 from .grid import pixel_grid as pixel_grid
 from .listing import list_scenes as list_scenes
+from .preview import colour_mask as colour_mask
+from .preview import read_preview as read_preview
+from .preview import read_small as read_small
 from .scene import Scene as Scene
 from .scene import open_scene as open_scene
 from .sensor import SensorModel as SensorModel

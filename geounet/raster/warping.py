@@ -63,19 +63,23 @@ def open_warped(
 
 def _fits(own: Grid, grid: Grid, path: str | Path) -> bool:
     """Whether the raster's pixels are the grid's as they are; otherwise it can be warped."""
-    located = own.is_georeferenced or (own.sensor is not None and own.sensor.gcps_crs is not None)
-    if located != grid.is_georeferenced:
-        bare, placed = ("the scene's grid", path) if located else (path, "the scene's grid")
-        raise InputError(
-            f"{bare} has no georeference, {placed} has one; georeference both, or none "
-            "and give them the same size"
-        )
-    if located:
+    if own.is_georeferenced and grid.is_georeferenced:
         return own.matches(grid)
+    if own.is_georeferenced:
+        raise InputError(
+            f"{path} has a CRS, the scene's grid has none; georeference the scene, or give a "
+            "raster of its size without CRS"
+        )
+    if grid.is_georeferenced:
+        found = "only ground control points or RPCs" if own.sensor else "no CRS"
+        raise InputError(
+            f"{path} has {found}, the scene's grid has a CRS ({grid.crs and grid.crs.name}); "
+            "georeference it with gdal_translate or gdalwarp"
+        )
     if own.shape != grid.shape:
         raise InputError(
             f"{path} has {own.height} x {own.width} pixels, the scene's grid {grid.height} x "
-            f"{grid.width}, and neither has a georeference; give both the same size"
+            f"{grid.width}, and neither has a CRS; give both the same size"
         )
     return True
 
