@@ -1,5 +1,10 @@
-"""geounet: turn satellite and aerial rasters into maps."""
+"""geounet: turn satellite and aerial rasters into maps.
 
-from importlib.metadata import version
+The functions are those of the command line, with the same names and defaults.
+"""
 
-__version__ = version("geounet")
+import lazy_loader as lazy
+
+__version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Annotated
 
 import typer
 
 from geounet import __version__
-from geounet.cli.boundary import exit_quietly_on_broken_pipe
-from geounet.cli.demo import demo
-from geounet.cli.evaluate import evaluate
+from geounet.cli.boundary import run
 from geounet.cli.info import info
-from geounet.cli.polygonize import polygonize
 from geounet.cli.predict import predict
 from geounet.cli.train import train
 
@@ -20,10 +18,10 @@ app = typer.Typer(
     name="geounet",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, predict, polygonize, evaluate, info, demo):
+for command in (train, predict, info):
     app.command()(command)
 
 
@@ -54,8 +52,5 @@ def settings(
 
 
 def main() -> None:
-    """Run the command line."""
-    try:
-        app()
-    finally:
-        exit_quietly_on_broken_pipe()
+    """Run the command line and exit."""
+    sys.exit(run(app))

@@ -2,68 +2,68 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable
 from types import FrameType
-from typing import NoReturn, ParamSpec, TypeVar
+from typing import NoReturn
 
 import typer
 
 from geounet.errors import GeounetError, Interrupted
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 BUG = "this is a bug in geounet; please report it with the lines above and the command"
 
-
-def boundary(command: Callable[P, T]) -> Callable[P, T]:
-    """End a command that raises with one line on stderr and the error's exit code."""
-
-    @functools.wraps(command)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
-        signal.signal(signal.SIGTERM, _raise_interrupt)
-        try:
-            return command(*args, **kwargs)
-        except GeounetError as error:
-            end(error)
-        except KeyboardInterrupt:
-            end(Interrupted("stopped; the same command starts again"))
-        except MemoryError as error:
-            typer.echo(f"error: out of memory ({error}); give smaller --tile or --batch", err=True)
-            raise typer.Exit(5) from error
-        except typer.Exit:
-            raise
-        except Exception as error:
-            if type(error).__module__.startswith(("typer", "click")):
-                raise
-            traceback.print_exc()
-            typer.echo(f"error: {BUG}", err=True)
-            raise typer.Exit(1) from error
-
-    return guarded
+# what the options' parser raises; Typer names only BadParameter, the second after it is their base
+CommandProblem: type[BaseException] = typer.BadParameter.__mro__[2]
 
 
-def end(error: GeounetError) -> NoReturn:
-    """Say the error in one line and exit with its code."""
+def run(app: Callable[..., object]) -> int:
+    """Run the app; one line on stderr for what went wrong, and the exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code = app(standalone_mode=False)
+        _finish_output()
+    except GeounetError as error:
+        return _report(error)
+    except CommandProblem as problem:
+        return _report_usage(problem)
+    except (KeyboardInterrupt, typer.Abort):
+        return _report(Interrupted("stopped; the same command goes on, or starts again"))
+    except BrokenPipeError:  # geounet ... --json | head -1
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception:  # noqa: BLE001 - the boundary
+        traceback.print_exc()
+        typer.echo(f"error: {BUG}", err=True)
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _report(error: GeounetError) -> int:
     if os.environ.get("GEOUNET_DEBUG"):
         traceback.print_exception(error)
-    line = " ".join(str(error).split())
-    typer.echo(f"error: {line}", err=True)
-    raise typer.Exit(error.exit_code)
+    typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+    return error.exit_code
 
 
-def exit_quietly_on_broken_pipe() -> None:
-    """`geounet ... --json | head -1` must not end in a traceback."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _report_usage(problem: BaseException) -> int:
+    """What the options' parser found; without arguments the help is what one wants."""
+    context = getattr(problem, "ctx", None)
+    message = problem.format_message()  # type: ignore[attr-defined]
+    if type(problem).__name__ == "NoArgsIsHelpError":
+        typer.echo(message, err=True)
+        return 2
+    hint = f"; see {context.command_path} --help" if context else ""
+    typer.echo(f"error: {' '.join(message.split())}{hint}", err=True)
+    return 2
 
 
-def _raise_interrupt(number: int, frame: FrameType | None) -> NoReturn:
+def _finish_output() -> None:
+    sys.stdout.flush()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from geounet.cli import parameters as p
-from geounet.cli.boundary import boundary
 from geounet.cli.summary import print_json
 from geounet.errors import InputError
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from geounet.raster import Scene
 
 
-@boundary
 def info(
     file: Annotated[str, typer.Argument(help="A raster, or a model.safetensors.")],
     model: Annotated[

@@ -15,10 +15,18 @@ SPEED = "Speed and memory"
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
 
 
-def parse_bands(text: str) -> tuple[int, ...]:
+class BandNumbers(tuple[int, ...]):
+    """Bands from 1. A class, since Typer takes a plain tuple for several arguments."""
+
+
+class Rectangle(tuple[float, float, float, float]):
+    """West, south, east, north; a class for the same reason."""
+
+
+def parse_bands(text: str) -> BandNumbers:
     """`4,3,2` -> (4, 3, 2); bands count from 1."""
     try:
-        bands = tuple(int(part) for part in text.split(","))
+        bands = BandNumbers(int(part) for part in text.split(","))
     except ValueError:
         raise typer.BadParameter(f"{text!r}: write band numbers like 4,3,2") from None
     if min(bands) < 1:
@@ -26,7 +34,7 @@ def parse_bands(text: str) -> tuple[int, ...]:
     return bands
 
 
-def parse_bbox(text: str) -> tuple[float, float, float, float]:
+def parse_bbox(text: str) -> Rectangle:
     """`W,S,E,N` in the raster's CRS."""
     try:
         west, south, east, north = (float(part) for part in text.split(","))
@@ -34,7 +42,7 @@ def parse_bbox(text: str) -> tuple[float, float, float, float]:
         raise typer.BadParameter(f"{text!r}: write W,S,E,N, four numbers") from None
     if west >= east or south >= north:
         raise typer.BadParameter(f"{text!r}: needs W < E and S < N, in the order W,S,E,N")
-    return west, south, east, north
+    return Rectangle((west, south, east, north))
 
 
 def parse_memory(text: str) -> int:
@@ -60,7 +68,7 @@ def _no_memory(text: str) -> int:
 
 
 Bands = Annotated[
-    tuple[int, ...] | None,
+    BandNumbers | None,
     typer.Option(
         parser=parse_bands,
         metavar="N,N,...",
@@ -79,7 +87,7 @@ Aoi = Annotated[
     ),
 ]
 Bbox = Annotated[
-    tuple[float, float, float, float] | None,
+    Rectangle | None,
     typer.Option(
         parser=parse_bbox,
         metavar="W,S,E,N",

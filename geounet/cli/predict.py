@@ -9,7 +9,6 @@ import typer
 
 from geounet.cli import parameters as p
 from geounet.cli.bars import progress_bars
-from geounet.cli.boundary import boundary
 from geounet.cli.summary import print_json, share
 from geounet.errors import GeounetError, UsageError
 from geounet.inference.options import PredictOptions
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from geounet.progress import ProgressCallback
 
 
-@boundary
 def predict(
     images: Annotated[
         list[str],
@@ -49,9 +47,9 @@ def predict(
             rich_help_panel=p.OUTPUT,
         ),
     ] = PredictOptions.confidence,
-    bands: p.Bands = PredictOptions.bands,
+    bands: p.Bands = None,
     aoi: p.Aoi = PredictOptions.aoi,
-    bbox: p.Bbox = PredictOptions.bbox,
+    bbox: p.Bbox = None,
     allow_pixel_size: Annotated[
         bool,
         typer.Option(
@@ -168,7 +166,8 @@ def _predict_all(
     from geounet.models import load_model
 
     loaded = load_model(model)
-    summaries, failures = [], []
+    summaries: list[PredictSummary] = []
+    failures: list[GeounetError] = []
     for image, output in jobs:
         try:
             summaries.append(predict_scene(image, loaded, output, options, progress))

@@ -1,0 +1,7 @@
+from .evaluation import evaluate as evaluate
+from .inference import predict as predict
+from .models import load_model as load_model
+from .training import train as train
+from .vector import polygonize as polygonize
+
+__version__: str

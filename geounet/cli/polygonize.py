@@ -1,0 +1,79 @@
+"""`geounet polygonize`: a mask -> polygons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from geounet.cli import parameters as p
+from geounet.cli.bars import progress_bars
+from geounet.cli.summary import print_json
+from geounet.vector.options import PolygonizeOptions
+
+CLEANING = "Regions"
+
+
+def polygonize(
+    mask: Annotated[Path, typer.Argument(help="A mask: class values in one integer band.")],
+    output: Annotated[
+        Path, typer.Argument(help="The polygons: .gpkg, .parquet, .fgb or .geojson.")
+    ],
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME",
+            show_default="all but the one with value 0",
+            help="Classes to make polygons of.",
+            rich_help_panel=CLEANING,
+        ),
+    ] = None,
+    min_area: Annotated[
+        float,
+        typer.Option(
+            metavar="M2", help="Leave out regions smaller than this.", rich_help_panel=CLEANING
+        ),
+    ] = PolygonizeOptions.min_area_m2,
+    connectivity: Annotated[
+        str,
+        typer.Option(
+            metavar="4|8",
+            help="8: pixels that touch at a corner are of one region.",
+            rich_help_panel=CLEANING,
+        ),
+    ] = str(PolygonizeOptions.connectivity),
+    confidence: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default="no such column",
+            help="Confidence raster of predict; its mean goes to each polygon.",
+            rich_help_panel=p.INPUT,
+        ),
+    ] = PolygonizeOptions.confidence,
+    overwrite: p.Overwrite = PolygonizeOptions.overwrite,
+    json: p.Json = False,
+    quiet: p.Quiet = False,
+) -> None:
+    """Make polygons of a mask: one per connected region of a class, edges exactly on pixel edges.
+
+    Columns: class_id, class, area_m2, perimeter_m, pixels, and confidence if known.
+    """
+    if connectivity not in ("4", "8"):
+        raise typer.BadParameter(f"{connectivity!r}: write 4 or 8", param_hint="--connectivity")
+    options = PolygonizeOptions(
+        connectivity=8 if connectivity == "8" else 4,
+        classes=tuple(classes.split(",")) if classes else None,
+        min_area_m2=min_area,
+        confidence=confidence,
+        overwrite=overwrite,
+    )
+    from geounet.vector import polygonize as polygonize_mask
+
+    with progress_bars(quiet=quiet) as progress:
+        summary = polygonize_mask(mask, output, options, progress)
+    if json:
+        print_json(summary)
+    if not quiet:
+        typer.echo(f"{output}: {summary.polygons} polygons", err=True)

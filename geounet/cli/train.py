@@ -1,0 +1,236 @@
+"""`geounet train`: labelled scenes -> a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from geounet.cli import parameters as p
+from geounet.cli.bars import progress_bars
+from geounet.cli.summary import print_json
+from geounet.errors import UsageError
+from geounet.training.options import TrainOptions
+from geounet.vector.label_options import LabelOptions
+
+if TYPE_CHECKING:
+    from geounet.training import TrainSummary
+
+NETWORK = "Network"
+LEARNING = "Learning"
+
+
+def train(
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE...",
+            help="Labelled scenes: anything GDAL opens, or a folder.",
+        ),
+    ],
+    labels: Annotated[
+        list[str],
+        typer.Option(
+            "--labels",
+            "-l",
+            metavar="LABELS",
+            help="One raster or vector file per image, in their order (repeat the option); a "
+            "folder, matched by file name; or one file for all. Any CRS, any grid.",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="FOLDER", help="Run folder, made new."),
+    ],
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME|FILE.json",
+            show_default="those that the labels show",
+            help="The map's classes by value: 0, 1, ...; or JSON with value, name, colour.",
+            rich_help_panel=p.INPUT,
+        ),
+    ] = None,
+    class_field: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            show_default="all polygons are one class",
+            help="Column of vector labels that holds the class.",
+            rich_help_panel=p.INPUT,
+        ),
+    ] = LabelOptions.class_field,
+    line_width: Annotated[
+        float | None,
+        typer.Option(
+            metavar="M",
+            show_default="lines are refused",
+            help="Width in metres that lines are drawn with.",
+            rich_help_panel=p.INPUT,
+        ),
+    ] = LabelOptions.line_width_m,
+    ignore: Annotated[
+        int | None,
+        typer.Option(
+            metavar="VALUE",
+            show_default="none but nodata",
+            help="Label value that means: no label here.",
+            rich_help_panel=p.INPUT,
+        ),
+    ] = LabelOptions.ignore,
+    bands: p.Bands = None,
+    aoi: p.Aoi = TrainOptions.aoi,
+    bbox: p.Bbox = None,
+    val_images: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="IMAGE",
+            show_default="blocks of the images are held out",
+            help="Scenes to validate on (repeat the option).",
+            rich_help_panel=p.INPUT,
+        ),
+    ] = None,
+    val_labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LABELS", help="Their labels.", show_default=False, rich_help_panel=p.INPUT
+        ),
+    ] = None,
+    val_fraction: Annotated[
+        float,
+        typer.Option(help="Share of the pixels to hold out.", rich_help_panel=p.INPUT),
+    ] = TrainOptions.val_fraction,
+    architecture: Annotated[
+        str, typer.Option(metavar="unet", help="The network.", rich_help_panel=NETWORK)
+    ] = TrainOptions.architecture,
+    width: Annotated[
+        int, typer.Option(help="Channels of the first level.", rich_help_panel=NETWORK)
+    ] = TrainOptions.width,
+    depth: Annotated[
+        int, typer.Option(help="Number of poolings.", rich_help_panel=NETWORK)
+    ] = TrainOptions.depth,
+    padding: Annotated[
+        Literal["same", "valid"],
+        typer.Option(help="While training; prediction never pads.", rich_help_panel=NETWORK),
+    ] = TrainOptions.padding,
+    norm: Annotated[
+        Literal["batch", "none"],
+        typer.Option(help="none: as in the paper.", rich_help_panel=NETWORK),
+    ] = TrainOptions.norm,
+    dropout: Annotated[
+        float,
+        typer.Option(help="Of the lowest level's channels.", rich_help_panel=NETWORK),
+    ] = TrainOptions.dropout,
+    epochs: Annotated[
+        int,
+        typer.Option(
+            help="An epoch covers the training pixels twice, with 192 to 2048 chips.",
+            rich_help_panel=LEARNING,
+        ),
+    ] = TrainOptions.epochs,
+    max_time: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MIN",
+            show_default="no limit",
+            help="Be done after so many minutes.",
+            rich_help_panel=LEARNING,
+        ),
+    ] = TrainOptions.max_time_min,
+    chip: Annotated[
+        int, typer.Option(help="Side of the training samples in px.", rich_help_panel=LEARNING)
+    ] = TrainOptions.chip,
+    batch: Annotated[
+        int, typer.Option(help="Chips per step.", rich_help_panel=LEARNING)
+    ] = TrainOptions.batch,
+    lr: Annotated[
+        float, typer.Option(help="Highest learning rate.", rich_help_panel=LEARNING)
+    ] = TrainOptions.lr,
+    weight_decay: Annotated[
+        float, typer.Option(help="Of AdamW.", rich_help_panel=LEARNING)
+    ] = TrainOptions.weight_decay,
+    augment: Annotated[
+        Literal["none", "standard"],
+        typer.Option(
+            help="standard: flips, quarter turns, brightness, contrast.", rich_help_panel=LEARNING
+        ),
+    ] = TrainOptions.augment,
+    seed: Annotated[
+        int,
+        typer.Option(help="Of split, weights, chips and augmentation.", rich_help_panel=LEARNING),
+    ] = TrainOptions.seed,
+    device: p.Device = TrainOptions.device,
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"],
+        typer.Option(
+            help="Arithmetic; auto: bfloat16 where the hardware has it.", rich_help_panel=p.SPEED
+        ),
+    ] = TrainOptions.precision,
+    workers: Annotated[
+        int, typer.Option(help="Threads that read chips.", rich_help_panel=p.SPEED)
+    ] = TrainOptions.workers,
+    overwrite: p.Overwrite = TrainOptions.overwrite,
+    json: p.Json = False,
+    quiet: p.Quiet = False,
+) -> None:
+    """Make a model from labelled scenes, straight from large rasters and GIS layers.
+
+    The run folder holds the best model (model.safetensors), its settings, history and pictures.
+    Held-out blocks of the scenes tell how good it is.
+    """
+    options = TrainOptions(
+        bands=bands,
+        classes=classes,
+        label_options=LabelOptions(class_field=class_field, line_width_m=line_width, ignore=ignore),
+        val_images=tuple(val_images or ()),
+        val_labels=tuple(val_labels or ()),
+        val_fraction=val_fraction,
+        aoi=aoi,
+        bbox=bbox,
+        architecture=architecture,
+        width=width,
+        depth=depth,
+        padding=padding,
+        norm=norm,
+        dropout=dropout,
+        chip=chip,
+        batch=batch,
+        epochs=epochs,
+        max_time_min=max_time,
+        lr=lr,
+        weight_decay=weight_decay,
+        augment=augment,
+        device=device,
+        precision=precision,
+        workers=workers,
+        seed=seed,
+        overwrite=overwrite,
+    )
+    scenes, labels = _split_arguments(images, labels)
+    from geounet.training import train as train_model
+
+    with progress_bars(quiet=quiet) as progress:
+        summary = train_model(scenes, labels, output, options, progress)
+    if json:
+        print_json(summary)
+    if not quiet:
+        typer.echo(describe(summary), err=True)
+
+
+def _split_arguments(images: list[str], labels: list[str]) -> tuple[list[str], list[str]]:
+    """The scenes of folders and files; labels as given."""
+    from geounet.raster import list_scenes
+
+    scenes = [scene for image in images for scene in list_scenes(image)]
+    if len(labels) not in (1, len(scenes)):
+        raise UsageError(
+            f"{len(labels)} labels for {len(scenes)} images; give one per image in their order, "
+            "a folder, or one file for all"
+        )
+    return scenes, labels
+
+
+def describe(summary: TrainSummary) -> str:
+    """What was made, how good it is, and the command to try next."""
+    return str(summary)
