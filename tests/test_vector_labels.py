@@ -354,6 +354,13 @@ def test_raster_refusals(tmp_path):
     refuses(r"gone\.tif does not exist", tmp_path / "gone.tif")
 
 
+def test_a_class_that_the_file_calls_nodata_is_refused(tmp_path):
+    pixels = np.random.default_rng(2).integers(0, 2, GRID.shape).astype("uint8")
+    path = write_raster(tmp_path / "l.tif", pixels, nodata=0)
+    refuses(r"l\.tif says that 0 is nodata, but it is the class 'background'", path)
+    assert (read_all(path, options=LabelOptions(ignore=0)) == np.where(pixels, 1, 255)).all()
+
+
 # --- which classes ---------------------------------------------------------------------------
 
 

@@ -1,4 +1,5 @@
 from .label_classes import discover_classes as discover_classes
+from .label_classes import find_raster_classes as find_raster_classes
 from .label_classes import parse_classes as parse_classes
 from .label_classes import resolve_classes as resolve_classes
 from .label_options import LabelOptions as LabelOptions
@@ -8,3 +9,4 @@ from .matching import match_labels as match_labels
 from .rasterize import rasterize_inside as rasterize_inside
 from .reading import read_aoi as read_aoi
 from .reading import read_polygons as read_polygons
+from .source import is_vectors as is_vectors

@@ -74,6 +74,22 @@ def discover_classes(
     return _discover_in_rasters(rasters, options.ignore)
 
 
+def find_raster_classes(source: str | Path, ignore: int | None) -> dict[int, ClassInfo]:
+    """The class of every value that occurs in a class raster, named as the file says; streamed.
+
+    Raises:
+        InputError: it is not a class raster, or a value cannot be a class.
+    """
+    with open_label_raster(source) as labels:
+        counts = count_values(labels)
+    table = read_class_table(source)
+    return {
+        int(value): _class_of(value, count, table, source)
+        for value, count in counts.items()
+        if value != ignore
+    }
+
+
 def parse_classes(text: str | Path) -> tuple[ClassInfo, ...]:
     """Classes as the user writes them: `NAME,NAME` for values 0, 1, ..., or a JSON file.
 
@@ -118,12 +134,7 @@ def _discover_in_rasters(
 ) -> tuple[ClassInfo, ...]:
     found: dict[int, ClassInfo] = {}
     for source in sources:
-        with open_label_raster(source) as labels:
-            counts = count_values(labels)
-        table = read_class_table(source)
-        for value, count in counts.items():
-            if value != ignore:
-                found.setdefault(int(value), _class_of(value, count, table, source))
+        found = find_raster_classes(source, ignore) | found
     if len(found) < 2:
         known = ", ".join(str(value) for value in found) or "none"
         raise InputError(

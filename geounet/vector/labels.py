@@ -101,8 +101,10 @@ def open_labels(
             return Labels(
                 lambda w: _burn_mirrored(burner, grid, w, fill), _note(source, grid), stack
             )
-        raster, note = _open_raster(source, grid, stack)
-        return Labels(lambda w: _read_raster(raster, w, classes, options), note, stack)
+        raster = stack.enter_context(open_label_raster(source))
+        _require_no_contradiction(raster, classes, options)
+        placed, note = _place(raster, grid, stack)
+        return Labels(lambda w: _read_raster(placed, w, classes, options), note, stack)
 
 
 def open_label_raster(source: str | Path) -> Scene:
@@ -120,10 +122,9 @@ def open_label_raster(source: str | Path) -> Scene:
     return labels
 
 
-def _open_raster(source: str | Path, grid: Grid, stack: ExitStack) -> tuple[Scene, str | None]:
-    """The raster on the scene's grid, and what was done to bring it there."""
-    labels = stack.enter_context(open_label_raster(source))
-    own = labels.grid
+def _place(labels: Scene, grid: Grid, stack: ExitStack) -> tuple[Scene, str | None]:
+    """The labels on the scene's grid, and what was done to bring them there."""
+    own, source = labels.grid, labels.path
     if own.matches(grid):
         return labels, None
     has_points = own.sensor is not None and own.sensor.gcps_crs is not None
@@ -141,6 +142,18 @@ def _open_raster(source: str | Path, grid: Grid, stack: ExitStack) -> tuple[Scen
     warped = stack.enter_context(open_warped(source, grid, "nearest", allow_palette=True))
     name = "ground control points" if own.crs is None else own.crs.name
     return warped, f"warped (nearest) from {name}, {own.height} x {own.width} pixels"
+
+
+def _require_no_contradiction(
+    labels: Scene, classes: Sequence[ClassInfo], options: LabelOptions
+) -> None:
+    """Nothing, unless the file calls a declared class nodata, as tools that burn labels like to."""
+    for item in classes:
+        if item.value == labels.nodata != options.ignore:
+            raise InputError(
+                f"{labels.path} says that {item.value} is nodata, but it is the class "
+                f"{item.name!r}; remove the mark: gdal_edit.py -unsetnodata {labels.path}"
+            )
 
 
 def _read_raster(
