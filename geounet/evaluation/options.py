@@ -1,0 +1,26 @@
+"""What one may ask of evaluate. Each default is written here and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from geounet.raster import Bounds
+from geounet.vector import LabelOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateOptions:
+    """How to evaluate.
+
+    Attributes:
+        classes: `NAME,NAME` or a JSON file; None: as the mask files tell.
+        label_options: how the labels are to be understood.
+        aoi: vector file; only pixels whose centre is inside its polygons count.
+        bbox: west, south, east, north in the masks' CRS; only pixels in it count.
+    """
+
+    classes: str | None = None
+    label_options: LabelOptions = LabelOptions()  # noqa: RUF009  frozen
+    aoi: Path | None = None
+    bbox: Bounds | None = None

@@ -1,0 +1,80 @@
+"""The classes that masks and labels have in common: as declared, as the files tell, or as found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from geounet.classes import NODATA, ClassInfo, check_classes
+from geounet.errors import InputError
+from geounet.evaluation.options import EvaluateOptions
+from geounet.raster import Grid, read_classes
+from geounet.vector import discover_classes, find_raster_classes, is_vectors, resolve_classes
+
+Pairs = Sequence[tuple[str | Path, str | Path]]
+"""Masks with their labels."""
+
+
+def find_shared_classes(
+    pairs: Pairs, grids: Sequence[Grid], options: EvaluateOptions
+) -> tuple[ClassInfo, ...]:
+    """The classes to compare by: declared ones, else the masks' own, else what occurs in the files.
+
+    Raises:
+        InputError: the masks disagree, or nothing says which value is which class.
+    """
+    labels = list(dict.fromkeys(source for _, source in pairs))
+    if options.classes is not None:
+        return resolve_classes(options.classes, labels, grids, options.label_options)
+    return _read_mask_classes(pairs) or _find_classes(pairs, labels, grids, options)
+
+
+def compare_names(labels: str | Path, classes: Sequence[ClassInfo]) -> str | None:
+    """What to tell if a label raster calls classes by other names; values decide."""
+    if is_vectors(labels):
+        return None
+    theirs = {item.value: item.name for item in read_classes(labels) or ()}
+    other = [
+        f"{item.value} is {theirs[item.value]!r} there and {item.name!r} in the mask"
+        for item in classes
+        if theirs.get(item.value, item.name) != item.name
+    ]
+    return f"compared by value, not name: {', '.join(other)}" if other else None
+
+
+def _read_mask_classes(pairs: Pairs) -> tuple[ClassInfo, ...] | None:
+    """The classes that the mask files tell; None if the first tells none."""
+    first = pairs[0][0]
+    classes = read_classes(first)
+    for mask, _ in pairs[1:]:
+        if _list_names(read_classes(mask)) != _list_names(classes):
+            raise InputError(
+                f"{mask} and {first} name different classes; "
+                "evaluate them one by one, or name the classes with --classes"
+            )
+    return classes
+
+
+def _list_names(classes: Sequence[ClassInfo] | None) -> list[tuple[int, str]] | None:
+    return None if classes is None else [(item.value, item.name) for item in classes]
+
+
+def _find_classes(
+    pairs: Pairs, labels: Sequence[str | Path], grids: Sequence[Grid], options: EvaluateOptions
+) -> tuple[ClassInfo, ...]:
+    """Of masks that name none: from the labels, and with label rasters also from the masks."""
+    if any(map(is_vectors, labels)):
+        if options.label_options.class_field is not None:
+            raise InputError(
+                f"{pairs[0][0]} does not name its classes, so that its values cannot be compared "
+                "with a class column; name them with --classes, in the order of their values"
+            )
+        return discover_classes(labels, grids, options.label_options)
+    found: dict[int, ClassInfo] = {}
+    for source in labels:
+        found = find_raster_classes(source, options.label_options.ignore) | found
+    for mask, _ in pairs:
+        found = find_raster_classes(mask, NODATA) | found
+    if not found:
+        raise InputError(f"{labels[0]} and {pairs[0][0]} have no class at all; check both")
+    return check_classes(found.values())
