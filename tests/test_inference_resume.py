@@ -1,0 +1,194 @@
+"""Nothing is lost: whatever stops a run, the same call goes on and ends in the same bytes."""
+
+import errno
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from networks import make_model
+from rasters import read_raster, write_raster
+from test_inference_predict import make_pixels
+
+from geounet.errors import InputError, ResourceError
+from geounet.inference import PredictOptions, TorchEngine, parts, predict
+from geounet.raster import writing
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return make_model(tmp_path_factory.mktemp("model"))[1]
+
+
+@pytest.fixture
+def scene(tmp_path, monkeypatch):
+    """A scene of 200 x 90 pixels that is computed in seven parts."""
+    monkeypatch.setattr(parts, "PART_PIXELS", 3000)
+    return write_raster(tmp_path / "scene.tif", make_pixels(200, 90))
+
+
+def fail_after(monkeypatch, calls, error):
+    """Let the network run `calls` times, then raise."""
+    original, count = TorchEngine.__call__, itertools.count(1)
+
+    def call(self, *args, **kwargs):
+        if next(count) > calls:
+            raise error
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(TorchEngine, "__call__", call)
+
+
+def expect_bytes(tmp_path, scene, model):
+    predict(scene, model, tmp_path / "whole.tif", PredictOptions(tile=32))
+    return (tmp_path / "whole.tif").read_bytes()
+
+
+@pytest.mark.parametrize("calls", [0, 1, 5, 9, 20])
+def test_goes_on_after_an_interruption(tmp_path, scene, model, monkeypatch, calls):
+    expected = expect_bytes(tmp_path, scene, model)
+    with monkeypatch.context() as patch:
+        fail_after(patch, calls, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32))
+    assert not (tmp_path / "mask.tif").exists()
+    kept = len(list((tmp_path / "mask.tif.parts").glob("mask-*.tif")))
+    assert kept <= calls
+    summary = predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32))
+    assert summary.parts_resumed == kept
+    assert (tmp_path / "mask.tif").read_bytes() == expected
+    assert sum(summary.class_pixels.values()) == 200 * 90
+    assert not [p for p in tmp_path.iterdir() if "parts" in p.name or "tmp" in p.name]
+
+
+def test_goes_on_with_other_tiles(tmp_path, scene, model, monkeypatch):
+    """Tile, batch and readers are no part of the job."""
+    expected = expect_bytes(tmp_path, scene, model)
+    with monkeypatch.context() as patch:
+        fail_after(patch, 7, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32))
+    options = PredictOptions(tile=64, batch=2, readers=2)
+    assert predict(scene, model, tmp_path / "mask.tif", options).parts_resumed > 0
+    assert (tmp_path / "mask.tif").read_bytes() == expected
+
+
+def test_parts_of_another_run_are_refused_and_kept(tmp_path, scene, model, monkeypatch):
+    _, other = make_model(tmp_path, seed=5)
+    with monkeypatch.context() as patch:
+        fail_after(patch, 7, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32))
+    before = sorted(p.name for p in (tmp_path / "mask.tif.parts").iterdir())
+    with pytest.raises(InputError, match=r"another model.*--overwrite"):
+        predict(scene, other, tmp_path / "mask.tif", PredictOptions(tile=32))
+    assert sorted(p.name for p in (tmp_path / "mask.tif.parts").iterdir()) == before
+    predict(scene, other, tmp_path / "mask.tif", PredictOptions(tile=32, overwrite=True))
+    assert (tmp_path / "mask.tif").exists()
+
+
+def test_a_changed_scene_is_another_run(tmp_path, scene, model, monkeypatch):
+    with monkeypatch.context() as patch:
+        fail_after(patch, 7, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32))
+    write_raster(scene, make_pixels(200, 90, seed=9))
+    with pytest.raises(InputError, match="another scene"):
+        predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32))
+
+
+def test_full_disk_loses_nothing(tmp_path, scene, model, monkeypatch):
+    expected = expect_bytes(tmp_path, scene, model)
+    original, count = writing.write_whole, itertools.count(1)
+
+    def write_until_full(path, data):
+        if next(count) > 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        original(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "write_whole", write_until_full)
+        with pytest.raises(ResourceError, match="No space left"):
+            predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32))
+    assert len(list((tmp_path / "mask.tif.parts").glob("mask-*.tif"))) == 3
+    assert predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32)).parts_resumed == 3
+    assert (tmp_path / "mask.tif").read_bytes() == expected
+
+
+def test_a_block_that_cannot_be_read_names_the_window(tmp_path, model):
+    scene = write_raster(
+        tmp_path / "scene.tif", np.random.default_rng(0).integers(0, 255, (3, 256, 256), np.uint8),
+        tiled=True, blockxsize=64, blockysize=64, compress="deflate",
+    )  # fmt: skip
+    content = bytearray(scene.read_bytes())
+    content[-20_000:-10_000] = bytes(10_000)
+    scene.write_bytes(content)
+    with pytest.raises(InputError, match=r"rows \d+-\d+, columns \d+-\d+"):
+        predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=64))
+    assert not (tmp_path / "mask.tif").exists()
+
+
+@pytest.mark.slow
+def test_thirty_kills_at_random_moments(tmp_path):
+    """SIGKILL, resumed until done: the bytes of an unkilled run, and no temporary file."""
+    path, _ = make_model(tmp_path, width=8, depth=4)
+    scene = write_raster(
+        tmp_path / "scene.tif", make_pixels(1500, 1100), tiled=True, compress="deflate"
+    )
+    whole, mask = tmp_path / "out" / "whole.tif", tmp_path / "out" / "mask.tif"
+    whole.parent.mkdir()
+    started = time.monotonic()
+    assert _run(scene, path, whole).wait() == 0
+    duration = time.monotonic() - started
+    random, kills = np.random.default_rng(0), 0
+    while kills < 30:
+        process = _run(scene, path, mask)
+        try:
+            process.wait(timeout=random.uniform(0, 1.2) * duration)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+            continue
+        _check_finished(mask, whole)
+        mask.unlink()
+        Path(f"{mask}.aux.xml").unlink()
+    assert _run(scene, path, mask).wait() == 0
+    _check_finished(mask, whole)
+
+
+def _run(scene, model, output):
+    """`geounet predict` in small parts."""
+    code = (
+        "from geounet.inference import parts; parts.PART_PIXELS = 100_000;"
+        "from geounet.cli import main; main()"
+    )
+    command = [sys.executable, "-c", code, "predict", scene, "-m", model, "-o", output]
+    return subprocess.Popen(
+        [*map(str, command), "--tile", "128", "--precision", "float32", "--quiet"],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def _check_finished(mask, whole):
+    assert mask.read_bytes() == whole.read_bytes()
+    left = {p.name for p in mask.parent.iterdir()}
+    assert left == {n + s for n in ("mask.tif", "whole.tif") for s in ("", ".aux.xml")}
+
+
+def test_overwrite_replaces_only_at_the_end(tmp_path, scene, model, monkeypatch):
+    shutil.copy(scene, tmp_path / "mask.tif")
+    before = (tmp_path / "mask.tif").read_bytes()
+    with monkeypatch.context() as patch:
+        fail_after(patch, 7, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32, overwrite=True))
+    assert (tmp_path / "mask.tif").read_bytes() == before
+    predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32, overwrite=True))
+    assert read_raster(tmp_path / "mask.tif").shape == (1, 200, 90)
