@@ -88,12 +88,13 @@ class Stream:
     def run(self, tiles: Sequence[tuple[Window, Tile]]) -> Generator[PredictedTile]:
         """The results of (part, tile) pairs, in their order."""
         readers = [
-            threaded(self._read(tiles[i :: self.readers], f"read {i}"), self.depth)
+            threaded(self._read(tiles[i :: self.readers], i), self.depth)
             for i in range(self.readers)
         ]
         return threaded(self._predict(interleave(readers)), self.depth)
 
-    def _read(self, tiles: Sequence[tuple[Window, Tile]], stage: str) -> Generator[LoadedTile]:
+    def _read(self, tiles: Sequence[tuple[Window, Tile]], reader: int) -> Generator[LoadedTile]:
+        stage = "read" if self.readers == 1 else f"read {reader}"
         with self.open_source() as scene:
             for part, tile in tiles:
                 with self.watch.measure(stage):

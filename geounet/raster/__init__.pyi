@@ -7,7 +7,9 @@ from .cog import assemble as assemble
 from .grid import Bounds as Bounds
 from .grid import Grid as Grid
 from .grid import geod_of as geod_of
+from .grid import is_true_to_scale as is_true_to_scale
 from .grid import pixel_grid as pixel_grid
+from .grid import to_lonlat as to_lonlat
 from .listing import list_scenes as list_scenes
 from .preview import colour_mask as colour_mask
 from .preview import read_preview as read_preview

@@ -8,7 +8,8 @@ from functools import cached_property
 
 import numpy as np
 from affine import Affine
-from pyproj import CRS, Geod
+from numpy.typing import NDArray
+from pyproj import CRS, Geod, Transformer
 
 from geounet.errors import InputError
 from geounet.raster.sensor import SensorModel
@@ -16,6 +17,9 @@ from geounet.raster.window import Window
 
 Bounds = tuple[float, float, float, float]
 """West, south, east, north in the units of a CRS."""
+
+STRETCHED_PROJECTIONS = ("Popular Visualisation", "Mercator", "Equidistant Cylindrical")
+"""Projection methods, by the start of their names, whose scale changes with the latitude."""
 
 
 @dataclass(frozen=True)
@@ -59,25 +63,25 @@ class Grid:
 
     @cached_property
     def metres_per_unit(self) -> float | None:
-        """Metres per CRS unit; None without a CRS, or if it is geographic."""
-        if self.crs is None or self.crs.is_geographic or not self.crs.axis_info:
+        """Metres per CRS unit; None if there is no such number: lengths are then geodesic.
+
+        That is so for geographic CRSs and for Mercator and its like, whose metres are metres at
+        the equator only (in Kathmandu 1 m of EPSG:3857 is 0.89 m); None also without a CRS.
+        """
+        if self.crs is None or not is_true_to_scale(self.crs):
             return None
         return float(self.crs.axis_info[0].unit_conversion_factor)
 
     @cached_property
     def pixel_size_m(self) -> float | None:
-        """Side of a square of the central pixel's area, in metres; None without a CRS.
-
-        Projected: CRS units as they are (a Mercator metre counts as a metre). Geographic:
-        geodesic area on the CRS's ellipsoid.
-        """
+        """Side of a square of the central pixel's area, in metres; None without a CRS."""
         if self.crs is None:
             return None
         if self.metres_per_unit is not None:
             return self.pixel_size * self.metres_per_unit
         row, col = self.height // 2, self.width // 2
         corners = [self.transform @ p for p in _corners(row, col, row + 1, col + 1)]
-        lons, lats = zip(*corners, strict=True)
+        lons, lats = to_lonlat(self.crs, *np.array(corners).T)
         area, _ = geod_of(self.crs).polygon_area_perimeter(lons, lats)
         return math.sqrt(abs(area))
 
@@ -136,6 +140,26 @@ class Grid:
 def geod_of(crs: CRS) -> Geod:
     """The CRS's ellipsoid, for geodesic lengths and areas (WGS 84 if it names none)."""
     return crs.get_geod() or Geod(ellps="WGS84")
+
+
+def is_true_to_scale(crs: CRS) -> bool:
+    """Whether lengths in the CRS are lengths on the ground, but for the usual part in 1000."""
+    if crs.is_geographic or not crs.axis_info:
+        return False
+    operation = crs.coordinate_operation
+    return operation is None or not operation.method_name.startswith(STRETCHED_PROJECTIONS)
+
+
+def to_lonlat(
+    crs: CRS, xs: NDArray[np.float64], ys: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Longitudes and latitudes in degrees, on the CRS's own datum."""
+    geographic = crs.geodetic_crs
+    if crs.is_geographic or geographic is None:
+        return xs, ys
+    transformer = Transformer.from_crs(crs, geographic, always_xy=True)
+    lons, lats = transformer.transform(xs, ys)
+    return lons, lats
 
 
 def pixel_grid(height: int, width: int) -> Grid:
