@@ -105,12 +105,19 @@ def test_help_loads_neither_torch_nor_rasterio(command):
     assert not loaded & {"torch", "rasterio"}
 
 
-def test_help_is_quick(record_property):
+def best_time_s(*command: str | Path) -> float:
+    """The shortest of five runs."""
     durations_s = []
     for _ in range(5):
         started_at = time.perf_counter()
-        assert run(sys.executable, "-m", "geounet", "--help").returncode == 0
+        assert run(*command).returncode == 0
         durations_s.append(time.perf_counter() - started_at)
-    record_property("help_s", round(min(durations_s), 3))
-    # 0.4 s on an idle machine of today; a busy or slow one gets time to spare
-    assert min(durations_s) < 1.2
+    return min(durations_s)
+
+
+def test_help_is_quick(record_property):
+    help_s = best_time_s(sys.executable, "-m", "geounet", "--help")
+    bare_s = best_time_s(sys.executable, "-c", "import typer")
+    record_property("help_s", round(help_s, 3))
+    # 0.4 s; on a slow or busy machine, three times what Python and Typer alone need
+    assert help_s < max(0.4, 3 * bare_s)
