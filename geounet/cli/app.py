@@ -10,6 +10,7 @@ import typer
 
 from geounet import __version__
 from geounet.cli.boundary import run
+from geounet.cli.evaluate import evaluate
 from geounet.cli.info import info
 from geounet.cli.predict import predict
 from geounet.cli.train import train
@@ -21,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, predict, info):
+for command in (train, predict, evaluate, info):
     app.command()(command)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 INPUT = "Input"
+LABELS = "Labels"
 OUTPUT = "Output"
 SPEED = "Speed and memory"
 
@@ -94,6 +95,52 @@ Bbox = Annotated[
         show_default="everywhere",
         help="Rectangle in the raster's CRS; only pixels in it count.",
         rich_help_panel=INPUT,
+    ),
+]
+Labels = Annotated[
+    list[str],
+    typer.Option(
+        "--labels",
+        "-l",
+        metavar="LABELS",
+        help="One raster or vector file per image, in their order (repeat the option); a "
+        "folder, matched by file name; or one file for all. Any CRS, any grid.",
+    ),
+]
+Classes = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,NAME|FILE.json",
+        show_default="as the files tell",
+        help="The map's classes by value: 0, 1, ...; or JSON with value, name, colour.",
+        rich_help_panel=LABELS,
+    ),
+]
+ClassField = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        show_default="all polygons are one class",
+        help="Column of vector labels that holds the class.",
+        rich_help_panel=LABELS,
+    ),
+]
+LineWidth = Annotated[
+    float | None,
+    typer.Option(
+        metavar="M",
+        show_default="lines are refused",
+        help="Width in metres that lines are drawn with.",
+        rich_help_panel=LABELS,
+    ),
+]
+Ignore = Annotated[
+    int | None,
+    typer.Option(
+        metavar="VALUE",
+        show_default="none but nodata",
+        help="Label value that means: no label here.",
+        rich_help_panel=LABELS,
     ),
 ]
 Device = Annotated[

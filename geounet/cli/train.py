@@ -29,56 +29,15 @@ def train(
             help="Labelled scenes: anything GDAL opens, or a folder.",
         ),
     ],
-    labels: Annotated[
-        list[str],
-        typer.Option(
-            "--labels",
-            "-l",
-            metavar="LABELS",
-            help="One raster or vector file per image, in their order (repeat the option); a "
-            "folder, matched by file name; or one file for all. Any CRS, any grid.",
-        ),
-    ],
+    labels: p.Labels,
     output: Annotated[
         Path,
         typer.Option("--output", "-o", metavar="FOLDER", help="Run folder, made new."),
     ],
-    classes: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME,NAME|FILE.json",
-            show_default="those that the labels show",
-            help="The map's classes by value: 0, 1, ...; or JSON with value, name, colour.",
-            rich_help_panel=p.INPUT,
-        ),
-    ] = None,
-    class_field: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN",
-            show_default="all polygons are one class",
-            help="Column of vector labels that holds the class.",
-            rich_help_panel=p.INPUT,
-        ),
-    ] = LabelOptions.class_field,
-    line_width: Annotated[
-        float | None,
-        typer.Option(
-            metavar="M",
-            show_default="lines are refused",
-            help="Width in metres that lines are drawn with.",
-            rich_help_panel=p.INPUT,
-        ),
-    ] = LabelOptions.line_width_m,
-    ignore: Annotated[
-        int | None,
-        typer.Option(
-            metavar="VALUE",
-            show_default="none but nodata",
-            help="Label value that means: no label here.",
-            rich_help_panel=p.INPUT,
-        ),
-    ] = LabelOptions.ignore,
+    classes: p.Classes = None,
+    class_field: p.ClassField = LabelOptions.class_field,
+    line_width: p.LineWidth = LabelOptions.line_width_m,
+    ignore: p.Ignore = LabelOptions.ignore,
     bands: p.Bands = None,
     aoi: p.Aoi = TrainOptions.aoi,
     bbox: p.Bbox = None,

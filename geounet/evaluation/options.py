@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from geounet.raster import Bounds
-from geounet.vector import LabelOptions
+from geounet.vector.label_options import LabelOptions
+
+if TYPE_CHECKING:
+    from geounet.raster import Bounds
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: the command line reads the defaults
 class EvaluateOptions:
     """How to evaluate.
 
