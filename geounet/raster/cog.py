@@ -68,7 +68,7 @@ def assemble(
             _add_overviews(root, overviews)
             mosaic.write_bytes(to_bytes(root))
             _convert(mosaic, target)
-        _check(target)
+        _check(target, len(overviews))
         sidecar = output.with_name(f"{output.name}.aux.xml")
         if classes:
             write_whole(sidecar, to_bytes(_name_classes(classes)))
@@ -104,12 +104,13 @@ def _convert(source: Path, target: Path) -> None:
         )
 
 
-def _check(path: Path) -> None:
-    """GDAL may be silent about a full disk: read the block that was written last."""
+def _check(path: Path, overviews: int) -> None:
+    """GDAL may be silent about a full disk: find all overviews and the block written last."""
     with open_dataset(path) as dataset:
         height, width = dataset.shape
         dataset.read(dataset.count, window=RasterioWindow(width - 1, height - 1, 1, 1))
-        if dataset.tags(ns="IMAGE_STRUCTURE").get("LAYOUT") != "COG":
+        is_cog = dataset.tags(ns="IMAGE_STRUCTURE").get("LAYOUT") == "COG"
+        if not is_cog or len(dataset.overviews(1)) != overviews:
             raise RasterioIOError("GDAL's COG driver wrote something else")
 
 

@@ -76,7 +76,7 @@ def reduce_average(pixels: NDArray[Any], nodata: float | None) -> NDArray[Any]:
 
 def _split(pixels: NDArray[Any]) -> list[NDArray[Any]]:
     """The four pixels of each 2 x 2, row by row, as arrays of their own: compared faster so."""
-    return [np.ascontiguousarray(pixels[..., row::2, col::2]) for row in (0, 1) for col in (0, 1)]
+    return [pixels[..., row::2, col::2].copy() for row in (0, 1) for col in (0, 1)]
 
 
 def _write_half(dataset: DatasetReader, target: Path, reduction: Reduction) -> None:

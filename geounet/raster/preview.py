@@ -80,6 +80,8 @@ def _stretch(band: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """A band between its percentiles as 0-255; 0 where invalid."""
     if not valid.any():
         return np.zeros(band.shape, np.uint8)
-    low, high = np.percentile(band[valid].astype(np.float64), STRETCH)
-    scaled = (band.astype(np.float64) - low) * (255 / max(high - low, np.finfo(np.float64).tiny))
-    return np.where(valid, np.clip(np.rint(scaled), 0, 255), 0).astype(np.uint8)
+    values = band.astype(np.float64)
+    low, high = np.percentile(values[valid], STRETCH)
+    scaled = np.clip(values, low, high) - low
+    picture = np.rint(scaled * (255 / (high - low))) if high > low else np.zeros(band.shape)
+    return np.where(valid, picture, 0).astype(np.uint8)

@@ -16,7 +16,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter, MemoryFile
 
-from geounet.errors import GeounetError, ResourceError
+from geounet.errors import InputError, ResourceError
 from geounet.raster.dataset import one_line
 from geounet.raster.grid import Grid
 
@@ -120,9 +120,10 @@ def writing(path: Path) -> Iterator[None]:
     """Turn what goes wrong while writing a file into a ResourceError that names it."""
     try:
         yield
-    except (OSError, RasterioError, CPLE_BaseError, SystemError) as error:  # all of these by GDAL
-        if isinstance(error, GeounetError):
-            raise
+    except ResourceError:
+        raise
+    except (OSError, RasterioError, CPLE_BaseError, SystemError, InputError) as error:
+        # GDAL's failures come as any of these, InputError if it cannot read what it wrote
         reason = getattr(error, "strerror", None) or one_line(error)
         raise ResourceError(
             f"{path} cannot be written ({reason}); check the folder and the free space"

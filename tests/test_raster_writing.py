@@ -1,0 +1,91 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from pyproj import CRS
+from rasters import read_raster
+
+from geounet.errors import ResourceError
+from geounet.raster import Grid, pixel_grid, write_part, write_whole
+
+GRID = Grid(40, 50, Affine(0.5, 0, 5e5, 0, -0.5, 5e6), CRS("EPSG:32633"))
+
+
+def noise(*shape, dtype="uint8"):
+    return np.random.default_rng(1).integers(0, 250, shape).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("shape", [(40, 50), (3, 40, 50)])
+def test_a_part_holds_the_array(tmp_path, shape, dtype):
+    array = noise(*shape, dtype=dtype)
+    names = ["a", "b", "c"][: 1 if len(shape) == 2 else 3]
+    write_part(tmp_path / "a.tif", GRID, array, nodata=255, band_names=names)
+    np.testing.assert_array_equal(read_raster(tmp_path / "a.tif"), array.reshape(-1, 40, 50))
+    with rasterio.open(tmp_path / "a.tif") as source:
+        assert source.dtypes[0] == dtype
+        assert source.nodata == 255
+        assert source.transform == GRID.transform
+        assert source.crs.to_epsg() == 32633
+        assert source.block_shapes[0] == (512, 512)
+        assert source.descriptions == tuple(names)
+        assert source.compression.name == "deflate"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+
+
+def test_a_part_without_georeference_warns_nobody(tmp_path):
+    write_part(tmp_path / "a.tif", pixel_grid(40, 50), noise(40, 50))
+    np.testing.assert_array_equal(read_raster(tmp_path / "a.tif")[0], noise(40, 50))
+
+
+def test_the_same_array_gives_the_same_bytes(tmp_path):
+    for name in ("a.tif", "b.tif"):
+        write_part(tmp_path / name, GRID, noise(40, 50), nodata=255)
+    assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
+
+
+def test_a_file_is_replaced_whole_and_readable_by_others(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    write_whole(path, b"new")
+    assert path.read_bytes() == b"new"
+    other = tmp_path / "b.txt"
+    other.write_text("by open()")
+    assert path.stat().st_mode == other.stat().st_mode
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    path = tmp_path / "none" / "a.tif"
+    with pytest.raises(ResourceError, match=r"none/a\.tif cannot be written \(No such file"):
+        write_part(path, GRID, noise(40, 50))
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from geounet.errors import ResourceError
+from geounet.raster import pixel_grid, write_part
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+path = Path(sys.argv[1])
+path.write_text("old")
+try:
+    write_part(path, pixel_grid(400, 400),
+               np.random.default_rng(0).integers(0, 255, (400, 400)).astype("uint8"))
+except ResourceError as error:
+    assert str(path) in str(error) and path.read_text() == "old"
+    assert list(path.parent.iterdir()) == [path]
+    sys.exit(5)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of POSIX")
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, tmp_path / "a.tif"], capture_output=True, text=True
+    )
+    assert done.returncode == 5, done.stderr
