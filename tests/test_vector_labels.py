@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import geopandas as gpd
 import numpy as np
@@ -129,20 +130,25 @@ def test_any_window_equals_the_whole(tmp_path_factory, seed):
             assert (labels.read(window) == padded[shifted.slices()]).all()
 
 
-def test_edges_through_pixel_centres_decide_alike_in_every_window(tmp_path):
+def test_a_centre_on_a_shared_edge_is_in_just_one_of_two_neighbours(tmp_path):
     corners = [(10.5, 10.5), (40.5, 20.5), (30.5, 45.5), (5.5, 30.5)]
-    path = write_vectors(tmp_path / "v.gpkg", [shapely.Polygon([at(*c) for c in corners])])
-    with open_labels(path, GRID, TWO) as labels:
-        whole = labels.read(GRID.extent)
-        pieces = np.full(GRID.shape, 9, "uint8")
-        for window in GRID.extent.blocks(7, 11):
-            pieces[window.slices()] = labels.read(window)
-    assert (pieces == whole).all()
+    ring = shapely.Polygon([at(*corner) for corner in corners])
+    triangles = [shapely.Polygon([at(*corners[k]) for k in ks]) for ks in ((0, 1, 2), (2, 3, 0))]
+    hits = np.zeros(GRID.shape, int)
+    for polygon in triangles:
+        hits += rasterize_inside(polygon, GRID, GRID.extent)
+    whole = rasterize_inside(ring, GRID, GRID.extent)
+    assert (hits == whole).all()
+    assert whole[10:45].any(axis=1).all()
+    around = rasterize_inside(shapely.box(*GRID.bounds()).difference(ring), GRID, GRID.extent)
+    assert (around != whole).all()
 
 
-def test_large_polygons_are_cut_without_a_trace(tmp_path):
+def test_large_polygon_with_a_hole(tmp_path):
     grid = Grid(height=900, width=1300, transform=UTM, crs=UTM_CRS)
-    angles = np.linspace(0, 2 * np.pi, 20_000, endpoint=False)
+    angles = np.linspace(
+        0, 2 * np.pi, 20_000, endpoint=False
+    )  # more vertices than a row has pixels
     radii = 420 * (1 + 0.05 * np.sin(50 * angles) + 0.02 * np.sin(997 * angles))
     rings = [
         [UTM @ (650 + s * r * np.cos(a), 450 + s * r * np.sin(a)) for a, r in zip(angles, radii)]  # noqa: B905
@@ -155,6 +161,32 @@ def test_large_polygons_are_cut_without_a_trace(tmp_path):
         assert (labels.read(grid.extent) == expected).all()
         window = Window(row_off=100, col_off=500, height=333, width=300)
         assert (labels.read(window) == expected[window.slices()]).all()
+
+
+def test_many_features_are_read_by_the_bounds_of_the_scene(tmp_path, monkeypatch):
+    polygons = gpd.GeoSeries([*random_polygons(5, 60), square(300, 300)], crs=UTM_CRS)
+    path = write_vectors(tmp_path / "v.geojson", polygons.to_crs(4326), crs=4326)
+    at_once = read_all(path)
+    monkeypatch.setattr("geounet.vector.labels.MAX_WHOLE", 0)
+    assert (read_all(path) == at_once).all()
+    elsewhere = Grid(20, 20, GRID.transform @ Affine.translation(150, 150), UTM_CRS)
+    assert (read_all(path, elsewhere) == 0).all()
+
+
+def test_threads_each_with_their_own_handle_read_the_same(tmp_path):
+    path = write_vectors(tmp_path / "v.gpkg", random_polygons(3, 40))
+    windows = list(GRID.extent.blocks(13, 17))
+
+    def read_each(_):
+        with open_labels(path, GRID, TWO) as labels:
+            return [labels.read(window) for window in windows]
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(read_each, range(8)))
+    whole = read_all(path)
+    for pieces in results:
+        for window, piece in zip(windows, pieces, strict=True):
+            assert (piece == whole[window.slices()]).all()
 
 
 def test_higher_class_values_and_ignored_areas_lie_on_top(tmp_path):

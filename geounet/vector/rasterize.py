@@ -1,29 +1,38 @@
-"""Polygons burnt into windows: the same pixels whatever the window."""
+"""Polygons burnt into windows: the same pixels whatever the window.
+
+GDAL's rasterizer works in coordinates of the window, so that rounding may differ from one window to
+the next; this one works in those of the scene. It needs no Python object per polygon and window,
+and releases the GIL.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
-import rasterio.features
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from shapely import Polygon
 from shapely.geometry.base import BaseGeometry
 
 from geounet.raster import Grid, Window
+from geounet.vector.compiling import compiled
 
-STEPS_PER_PIXEL = 2**20
-"""Vertices are rounded to these steps: then moving them by whole pixels, as another window does,
-changes no bit of them, and an edge through a pixel's centre decides alike in every window."""
 
-MAX_VERTICES = 1000
-"""Larger polygons are cut: a window pays about 1 microsecond for each vertex of what it touches."""
+class Shapes(NamedTuple):
+    """Polygons as flat arrays, in pixels of a grid.
 
-CUT = 256
-"""Cuts lie on multiples of this many pixels: never on a centre, the same for all windows."""
+    Attributes:
+        vertices: float64 (V, 2), column and row, of all rings; each ring ends where it begins.
+        rings: int64, where each ring begins in `vertices`, and the end of the last.
+        polygons: int64, where each polygon begins in `rings`, and the end of the last.
+    """
+
+    vertices: NDArray[np.float64]
+    rings: NDArray[np.int64]
+    polygons: NDArray[np.int64]
 
 
 class Burner:
@@ -33,27 +42,24 @@ class Burner:
         self, geometries: NDArray[np.object_], values: NDArray[np.uint8], grid: Grid
     ) -> None:
         """Take polygons (N,) in the grid's CRS, and a value (N,) for each."""
-        pieces = [list(_cut(polygon)) for polygon in to_pixels(geometries, grid)]
-        self._geometries = _snap(np.array([p for parts in pieces for p in parts], object))
-        self._values = np.repeat(values, [len(parts) for parts in pieces])
-        self._tree = shapely.STRtree(self._geometries)
+        pixels = shapely.transform(geometries, lambda xy: _transform(xy, ~grid.transform))
+        self._values = values
+        self._tree = shapely.STRtree(pixels)
+        self._shapes = _flatten(pixels)
 
     def burn(self, window: Window, fill: int = 0) -> NDArray[np.uint8]:
         """Values (H, W) of the polygons that hold each pixel's centre, `fill` where none does.
 
-        The window may reach beyond the grid. `burn(w) == burn(whole)[w.slices()]`.
+        A centre exactly on an edge is in the polygon to the right of it or below, so that of two
+        neighbours just one has it. The window may reach beyond the grid.
+        `burn(w) == burn(whole)[w.slices()]`.
         """
+        burnt = np.full(window.shape, fill, np.uint8)
         box = shapely.box(window.col_off, window.row_off, window.col_end, window.row_end)
         found = np.sort(self._tree.query(box))
-        if not found.size or not window.area:
-            return np.full(window.shape, fill, np.uint8)
-        burnt: NDArray[np.uint8] = rasterio.features.rasterize(
-            zip(self._geometries[found], self._values[found].tolist(), strict=True),
-            out_shape=window.shape,
-            transform=Affine.translation(window.col_off, window.row_off),
-            fill=fill,
-            dtype=np.uint8,
-        )
+        origin = window.row_off, window.col_off
+        if found.size:
+            _burn_polygons(self._shapes, found, self._values[found], origin, burnt)
         return burnt
 
 
@@ -63,15 +69,6 @@ def rasterize_inside(geometry: BaseGeometry, grid: Grid, window: Window) -> NDAr
     return inside
 
 
-def to_pixels(geometries: NDArray[np.object_], grid: Grid) -> NDArray[np.object_]:
-    """Geometries in the grid's CRS as (column, row) of the grid, in steps of `STEPS_PER_PIXEL`."""
-    t = ~grid.transform
-    matrix = np.array([[t.a, t.b], [t.d, t.e]])
-    offset = np.array([t.c, t.f])
-    pixels: NDArray[np.object_] = shapely.transform(geometries, lambda xy: xy @ matrix.T + offset)
-    return _snap(pixels)
-
-
 @lru_cache(maxsize=8)
 def _burner_of(geometry: BaseGeometry, grid: Grid) -> Burner:
     """One AOI is asked for in thousands of windows."""
@@ -79,34 +76,84 @@ def _burner_of(geometry: BaseGeometry, grid: Grid) -> Burner:
     return Burner(parts, np.ones(len(parts), np.uint8), grid)
 
 
-def _snap(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
-    snapped: NDArray[np.object_] = shapely.transform(
-        geometries, lambda xy: np.round(xy * STEPS_PER_PIXEL) / STEPS_PER_PIXEL
-    )
-    return snapped
+def _transform(points: NDArray[np.float64], transform: Affine) -> NDArray[np.float64]:
+    """Points (N, 2) transformed."""
+    t = transform
+    moved: NDArray[np.float64] = points @ np.array([[t.a, t.d], [t.b, t.e]]) + (t.c, t.f)
+    return moved
 
 
-def _cut(polygon: Polygon) -> Iterator[Polygon]:
-    """The polygon in pieces of few vertices, cut along multiples of `CUT`."""
-    if shapely.get_num_coordinates(polygon) <= MAX_VERTICES:
-        yield polygon
-        return
-    west, north, east, south = polygon.bounds
-    middle_col, middle_row = (
-        round((a + b) / 2 / CUT) * CUT for a, b in ((west, east), (north, south))
-    )
-    if east - west >= south - north:
-        halves = [(west, north, middle_col, south), (middle_col, north, east, south)]
-    else:
-        halves = [(west, north, east, middle_row), (west, middle_row, east, south)]
-    if any(right <= left or bottom <= top for left, top, right, bottom in halves):
-        yield polygon  # all in one cell
-        return
-    for half in halves:
-        for piece in shapely.get_parts(shapely.get_parts(shapely.clip_by_rect(polygon, *half))):
-            if piece.geom_type == "Polygon":
-                yield from _cut(piece)
+def _flatten(polygons: NDArray[np.object_]) -> Shapes:
+    if not len(polygons):
+        return Shapes(np.empty((0, 2)), np.zeros(1, np.int64), np.zeros(1, np.int64))
+    _, vertices, offsets = shapely.to_ragged_array(polygons)
+    return Shapes(vertices, *(o.astype(np.int64) for o in offsets))
 
 
-def _nearest_cut(start: float, end: float) -> int:
-    return round((start + end) / 2 / CUT) * CUT
+@compiled
+def _burn_polygons(
+    shapes: Shapes,
+    chosen: NDArray[np.intp],
+    values: NDArray[np.uint8],
+    origin: tuple[int, int],
+    out: NDArray[np.uint8],
+) -> None:
+    """Write the value of each chosen polygon where it holds the centre of a pixel.
+
+    Args:
+        shapes: all polygons.
+        chosen: which of them, in the order of burning.
+        values: for each chosen one.
+        origin: row and column of the first pixel of `out`.
+        out: (H, W).
+    """
+    height, width = out.shape
+    crossed = np.zeros((height, width + 1), np.bool_)
+    for index in range(chosen.size):
+        box = _mark_crossings(shapes, chosen[index], origin, crossed)
+        _fill_between(crossed, box, values[index], out)
+
+
+@compiled
+def _mark_crossings(
+    shapes: Shapes, polygon: int, origin: tuple[int, int], crossed: NDArray[np.bool_]
+) -> tuple[int, int, int, int]:
+    """Mark where an odd number of edges lie between a pixel's centre and the one left of it.
+
+    Edges beyond the left or right end count at the first pixel or after the last one. Returns the
+    first row and the end, the first column and the last that were touched.
+    """
+    height, width = crossed.shape[0], crossed.shape[1] - 1
+    row_off, col_off = origin
+    top, bottom, left, right = height, 0, width, 0
+    for ring in range(shapes.polygons[polygon], shapes.polygons[polygon + 1]):
+        for i in range(shapes.rings[ring], shapes.rings[ring + 1] - 1):
+            x, y = shapes.vertices[i]
+            x_end, y_end = shapes.vertices[i + 1]
+            if y > y_end:  # from the upper end, so that neighbours compute the same crossings
+                x, y, x_end, y_end = x_end, y_end, x, y
+            first = max(math.ceil(y - 0.5) - row_off, 0)
+            end = min(math.ceil(y_end - 0.5) - row_off, height)
+            for row in range(first, end):
+                crossing = x + (row + row_off + 0.5 - y) * ((x_end - x) / (y_end - y))
+                col = min(max(math.ceil(crossing - 0.5) - col_off, 0), width)
+                crossed[row, col] = not crossed[row, col]
+                left, right = min(left, col), max(right, col)
+            if first < end:
+                top, bottom = min(top, first), max(bottom, end)
+    return top, bottom, left, right
+
+
+@compiled
+def _fill_between(
+    crossed: NDArray[np.bool_], box: tuple[int, int, int, int], value: int, out: NDArray[np.uint8]
+) -> None:
+    """Write the value between odd and even marks, row by row, and wipe the marks."""
+    top, bottom, left, right = box
+    for row in range(top, bottom):
+        is_inside = False
+        for col in range(left, right + 1):
+            is_inside ^= crossed[row, col]
+            crossed[row, col] = False
+            if is_inside:  # never after the last mark, so never beyond the last column
+                out[row, col] = value
