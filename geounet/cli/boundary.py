@@ -53,7 +53,7 @@ def _report_usage(problem: BaseException) -> int:
     """What the options' parser found; without arguments the help is what one wants."""
     context = getattr(problem, "ctx", None)
     message = problem.format_message()  # type: ignore[attr-defined]
-    if type(problem).__name__ == "NoArgsIsHelpError":
+    if type(problem).__name__ == "NoArgsIsHelpError":  # asking for the help has printed it
         typer.echo(message, err=True)
         return 2
     hint = f"; see {context.command_path} --help" if context else ""
