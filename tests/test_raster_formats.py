@@ -212,9 +212,12 @@ def test_floats_without_a_value_are_not_valid(tmp_path, dtype, nodata):
     if nodata is not None:
         array[1, 20:30] = nodata
         expected[20:30] = False
-    pixels, valid = read_all(write_raster(tmp_path / "a.tif", array, nodata=nodata))
+    path = write_raster(tmp_path / "a.tif", array, nodata=nodata)
+    pixels, valid = read_all(path)
     np.testing.assert_array_equal(pixels, array)
     np.testing.assert_array_equal(valid, expected)
+    with open_scene(path) as scene:
+        np.testing.assert_equal(scene.nodata, nodata)
 
 
 @pytest.mark.parametrize("nodata", [-9999, 300, 7.5])

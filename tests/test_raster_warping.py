@@ -213,3 +213,23 @@ def test_a_window_of_a_damaged_source_is_an_input_error(tmp_path):
         pytest.raises(InputError, match=r"a\.tif cannot be read at rows 280-290"),
     ):
         scene.read(Window(row_off=280, col_off=0, height=10, width=10))
+
+
+def test_bands_of_different_types(tmp_path):
+    array = noise(2, 30, 30, "float32") + 0.25
+    write_raster(tmp_path / "byte.tif", array[:1].astype("uint8"))
+    write_raster(tmp_path / "real.tif", array[1:])
+    bands = "".join(
+        f'<VRTRasterBand dataType="{kind}" band="{n}"><SimpleSource>'
+        f'<SourceFilename relativeToVRT="1">{name}.tif</SourceFilename>'
+        "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
+        for n, kind, name in ((1, "Byte", "byte"), (2, "Float32", "real"))
+    )
+    place = f"<SRS>EPSG:32633</SRS><GeoTransform>{str(UTM.to_gdal())[1:-1]}</GeoTransform>"
+    path = tmp_path / "a.vrt"
+    path.write_text(f'<VRTDataset rasterXSize="30" rasterYSize="30">{place}{bands}</VRTDataset>')
+    pixels, valid = read_all(open_warped(path, shifted(4, 5, 20, 20)))
+    assert valid.all()
+    assert pixels.dtype == np.float32
+    np.testing.assert_array_equal(pixels[0], np.floor(array[0, 4:24, 5:25]))
+    np.testing.assert_array_equal(pixels[1], array[1, 4:24, 5:25])

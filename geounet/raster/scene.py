@@ -69,8 +69,9 @@ class Scene:
     @property
     def nodata(self) -> float | None:
         """The value that marks no data in every chosen band; None if there is no such value."""
-        values = {self._dataset.nodatavals[b - 1] for b in self._bands}
-        return values.pop() if len(values) == 1 else None
+        first, *others = (self._dataset.nodatavals[b - 1] for b in self._bands)
+        same = all(other == first or (other != other and first != first) for other in others)  # NaN
+        return first if same else None
 
     def read(self, window: Window) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
         """Pixels (count, H, W) of `dtype`, and whether they are data (H, W).
