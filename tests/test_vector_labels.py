@@ -281,7 +281,7 @@ def test_unusable_vectors_are_refused_in_one_line(tmp_path):
     points = write_vectors(tmp_path / "points.gpkg", [shapely.Point(at(5, 5))])
     refuses(r"points\.gpkg has 1 points; labels", points)
     lines = write_vectors(tmp_path / "lines.gpkg", [shapely.LineString([at(5, 5), at(9, 9)])])
-    refuses(r"1 lines; say how wide they are on the ground with --line-width", lines)
+    refuses(r"1 lines; labels need their width on the ground \(--line-width\)", lines)
     far = write_vectors(tmp_path / "far.gpkg", [square(5000, 5)])
     refuses(r"far\.gpkg does not overlap the scene", far)
     georeferenced = write_vectors(tmp_path / "utm.gpkg", box)
@@ -377,6 +377,8 @@ def test_raster_refusals(tmp_path):
         pytest.raises(InputError, match=r"l\.tif has the value 7 in 100 pixels, which is none of"),
     ):
         labels.read(Window(row_off=0, col_off=0, height=1, width=5))
+    binary = write_raster(tmp_path / "binary.tif", np.full(GRID.shape, 255, "uint8"))
+    refuses(r"value 255 in 4800 pixels, .* --ignore 255, or renumber it \(0 to 254\)", binary)
     rgb = write_raster(tmp_path / "rgb.tif", np.zeros((3, 60, 80), "uint8"))
     refuses(r"rgb\.tif has 3 bands; labels have one", rgb)
     far = write_raster(tmp_path / "far.tif", pixels, transform=UTM @ Affine.translation(900, 0))

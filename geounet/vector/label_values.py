@@ -62,10 +62,11 @@ def refuse_values(
     values = sorted(set(unknown))
     count = count_values(labels)[values[0]]
     more = f" (and {len(values) - 1} more such values)" if len(values) > 1 else ""
+    can_be_class = values[0] in range(NODATA)
     return InputError(
         f"{labels.path} has the value {values[0]:g} in {count} pixels{more}, which is none of the "
-        f"classes {list_classes(classes)}; declare it with --classes, or leave it out with "
-        f"--ignore {values[0]:g}"
+        f"classes {list_classes(classes)}; leave it out with --ignore {values[0]:g}, or "
+        + ("declare it with --classes" if can_be_class else f"renumber it (0 to {NODATA - 1})")
     )
 
 

@@ -122,7 +122,8 @@ def _require_areas(frame: GeoDataFrame, source: VectorSource, options: LabelOpti
         raise InputError(f"{source} has {points} points; labels and areas are polygons or lines")
     if lines and options.line_width_m is None:
         raise InputError(
-            f"{source} has {lines} lines; say how wide they are on the ground with --line-width"
+            f"{source} has {lines} lines; labels need their width on the ground (--line-width), "
+            "areas need polygons"
         )
 
 
