@@ -10,8 +10,6 @@ from pyproj import CRS
 
 from geounet.raster import geod_of
 
-LINES = (shapely.GeometryType.LINESTRING, shapely.GeometryType.LINEARRING)
-
 
 def widen_lines(geometries: GeoSeries, width_m: float) -> GeoSeries:
     """Lines as polygons `width_m` wide with round ends; other geometries as they are.

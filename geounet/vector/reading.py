@@ -23,8 +23,6 @@ from geounet.vector.source import (
     search_box,
 )
 
-POLYGONS = ("Polygon", "MultiPolygon")
-
 
 def read_polygons(
     path: str | Path,
