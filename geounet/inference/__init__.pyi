@@ -4,6 +4,7 @@ from .engine import TorchEngine as TorchEngine
 from .engine import make_engine as make_engine
 from .fit import check_fit as check_fit
 from .options import PredictOptions as PredictOptions
+from .pipeline import interleave as interleave
 from .pipeline import threaded as threaded
 from .predict import PredictSummary as PredictSummary
 from .predict import predict as predict

@@ -1,0 +1,183 @@
+"""Training pixels: images with the labels that lie on them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
+
+from geounet.classes import NODATA, ClassInfo
+from geounet.errors import InputError
+from geounet.raster import Bounds, Grid, Scene, Window, open_scene
+from geounet.training.footprints import Area
+from geounet.vector import LabelOptions, Labels, open_labels, rasterize_inside, read_aoi
+
+OPEN_PAIRS = 32
+"""Images with labels that one reader keeps open; the least recently used is closed first."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image with its labels.
+
+    Attributes:
+        image: anything that GDAL opens.
+        labels: raster or vectors.
+        area: the image's pixels that may be used at all.
+        aoi: polygons in the image's CRS; what is outside is as if not labelled. None: everywhere.
+    """
+
+    image: str | Path
+    labels: str | Path
+    area: Area
+    aoi: BaseGeometry | None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How images and labels are to be read.
+
+    Attributes:
+        bands: 1-based, in the model's order; None: all but alpha.
+        classes: sorted by value; a class's position is its channel in the network.
+        label_options: how the labels are to be understood.
+    """
+
+    bands: tuple[int, ...] | None
+    classes: tuple[ClassInfo, ...]
+    label_options: LabelOptions
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What is known of a window, H x W, and of the window around it, h x w.
+
+    Attributes:
+        image: (bands, h, w), the image's own dtype and values.
+        valid: bool (h, w), True = data.
+        usable: bool (H, W), True = data and inside the AOI.
+        labels: uint8 (H, W) class values; 255 where there is no label, or not usable.
+    """
+
+    image: NDArray[np.generic]
+    valid: NDArray[np.bool_]
+    usable: NDArray[np.bool_]
+    labels: NDArray[np.uint8]
+
+
+class SourceReader:
+    """Reads windows of some sources through its own handles: use it in one thread.
+
+    Attributes:
+        notes: what had to be done to labels that were opened.
+    """
+
+    def __init__(self, sources: Sequence[Source], reading: Reading) -> None:
+        self.notes: list[str] = []
+        self._sources = sources
+        self._reading = reading
+        self._open: OrderedDict[int, tuple[Scene, Labels, ExitStack]] = OrderedDict()
+
+    def read(self, index: int, window: Window, around: Window | None = None) -> Sample:
+        """A window within the `index`-th source's grid.
+
+        Args:
+            index: which source.
+            window: where labels are wanted.
+            around: where the image is wanted: contains `window`, may reach beyond the grid, where
+                the image is mirrored; None: `window` itself.
+
+        Raises:
+            InputError: a file cannot be read, or has a label that is not of a declared class.
+        """
+        scene, labels = self.open(index)
+        around = around or window
+        image, valid = scene.read(around)
+        usable = valid[window.relative_to(around).slices()]
+        aoi = self._sources[index].aoi
+        if aoi is not None:
+            usable = usable & rasterize_inside(aoi, scene.grid, window)
+        values = labels.read(window)
+        return Sample(image, valid, usable, np.where(usable, values, np.uint8(NODATA)))
+
+    def open(self, index: int) -> tuple[Scene, Labels]:
+        """The open image and labels of the `index`-th source."""
+        if index not in self._open:
+            while len(self._open) >= OPEN_PAIRS:
+                self._open.popitem(last=False)[1][2].close()
+            self._open[index] = self._open_pair(self._sources[index])
+        self._open.move_to_end(index)
+        return self._open[index][:2]
+
+    def close(self) -> None:
+        """Close all files."""
+        while self._open:
+            self._open.popitem()[1][2].close()
+
+    def _open_pair(self, source: Source) -> tuple[Scene, Labels, ExitStack]:
+        with ExitStack() as stack:
+            scene = stack.enter_context(open_scene(source.image, self._reading.bands))
+            classes, options = self._reading.classes, self._reading.label_options
+            labels = stack.enter_context(open_labels(source.labels, scene.grid, classes, options))
+            if labels.note is not None:
+                self.notes.append(f"{source.labels}: {labels.note}")
+            return scene, labels, stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def find_sources(
+    pairs: Sequence[tuple[str | Path, str | Path]], bbox: Bounds | None, aoi: Path | None
+) -> list[Source]:
+    """The images that have pixels in the bbox and the AOI.
+
+    Args:
+        pairs: images with their labels.
+        bbox: west, south, east, north in the images' CRS; None: everywhere.
+        aoi: vector file; None: everywhere.
+
+    Raises:
+        InputError: an image cannot be read, or none has pixels there.
+    """
+    found, outside = [], []
+    for image, labels in pairs:
+        with open_scene(image) as scene:
+            grid = scene.grid
+        try:
+            found.append(_find_source(image, labels, grid, (bbox, aoi)))
+        except InputError as error:  # other images may lie there
+            outside.append(error)
+    if not found:
+        raise outside[0]
+    return found
+
+
+def _find_source(
+    image: str | Path, labels: str | Path, grid: Grid, limits: tuple[Bounds | None, Path | None]
+) -> Source:
+    bbox, aoi = limits
+    geometry = None if aoi is None else read_aoi(aoi, grid)
+    window = grid.extent
+    for bounds in (bbox, None if geometry is None else geometry.bounds):
+        if bounds is not None:
+            window = window.intersect(grid.window_of(bounds))
+    if not window.area:
+        raise InputError(f"{aoi} and --bbox have no pixel of {image} in common")
+    return Source(image, labels, Area(str(image), grid, window), geometry)
