@@ -1,0 +1,67 @@
+"""Chips varied at random, in batches on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Generator, Tensor
+
+from geounet.training.options import Augment
+
+Augmentation = Callable[[Tensor, Tensor, Generator], tuple[Tensor, Tensor]]
+"""Image (N, B, h, w) and labels (N, H, W) of a batch -> the same, varied."""
+
+BRIGHTNESS = 0.2
+"""Standard deviation of the shift, in standard deviations of the training pixels."""
+
+CONTRAST = 0.2
+"""Standard deviation of the logarithm of the factor."""
+
+PER_BAND = 0.5
+"""How much of either is drawn for each band rather than for all together."""
+
+
+def augment_standard(image: Tensor, labels: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Flips and quarter turns, each of the 8 equally often, then brightness and contrast."""
+    image, labels = turn(image, labels, generator)
+    return vary_tones(image, generator), labels
+
+
+def leave_alone(image: Tensor, labels: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+    """No augmentation."""
+    return image, labels
+
+
+AUGMENTATIONS: dict[Augment, Augmentation] = {"none": leave_alone, "standard": augment_standard}
+
+
+def turn(image: Tensor, labels: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Each chip in one of the 8 orientations of the square; image and labels alike."""
+    orientations = torch.randint(8, (len(image),), generator=generator).tolist()
+    images = [orient(chip, k) for chip, k in zip(image, orientations, strict=True)]
+    turned = torch.stack(images).to(memory_format=torch.channels_last)
+    return turned, torch.stack(
+        [orient(chip, k) for chip, k in zip(labels, orientations, strict=True)]
+    )
+
+
+def orient(chip: Tensor, orientation: int) -> Tensor:
+    """A square (..., H, W) turned by `orientation % 4` quarters, mirrored first from 4 on."""
+    if orientation >= 4:
+        chip = chip.flip(-1)
+    return chip.rot90(orientation % 4, dims=(-2, -1))
+
+
+def vary_tones(image: Tensor, generator: Generator) -> Tensor:
+    """Contrast * x + brightness, drawn for each chip, partly for each band.
+
+    In normalised units, so contrast turns about the training mean.
+    """
+    shape = (2, len(image), image.shape[1])
+    jointly = torch.randn(shape[:2], generator=generator)[..., None]
+    apart = torch.randn(shape, generator=generator)
+    drawn = (jointly + PER_BAND * apart)[..., None, None]
+    # drawn on the CPU, whatever the device: the same seed gives the same chips everywhere
+    contrast, brightness = drawn.to(image.device, image.dtype, non_blocking=True)
+    return torch.addcmul(BRIGHTNESS * brightness, image, (CONTRAST * contrast).exp())
