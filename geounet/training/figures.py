@@ -1,0 +1,114 @@
+"""Pictures of a run, drawn without matplotlib's global state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from geounet.classes import NODATA, ClassInfo
+
+STRETCH = (2, 98)
+"""Percentiles of the valid values that become black and white."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A held-out window.
+
+    Attributes:
+        image: (bands, H, W), the image's own values.
+        valid: bool (H, W), True = data.
+        labels: uint8 (H, W) class values, 255 = none.
+        mask: uint8 (H, W) predicted class values, 255 = no data.
+    """
+
+    image: NDArray[np.generic]
+    valid: NDArray[np.bool_]
+    labels: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+
+
+def draw_curves(history: Sequence[Mapping[str, float | None]], classes: Sequence[str]) -> Figure:
+    """Loss, and IoU of each class, over the epochs.
+
+    Args:
+        history: rows with "epoch", "loss", "mean_iou" and "iou_NAME" for each class.
+        classes: names.
+    """
+    figure = Figure(figsize=(10, 4), layout="constrained", dpi=120)
+    left, right = figure.subplots(1, 2)
+    epochs = [row["epoch"] for row in history]
+    left.plot(epochs, _column(history, "loss"), marker=".", color="black")
+    left.set(xlabel="epoch", ylabel="training loss")
+    for name in classes:
+        right.plot(epochs, _column(history, f"iou_{name}"), marker=".", linewidth=1, label=name)
+    right.plot(epochs, _column(history, "mean_iou"), marker=".", color="black", label="mean")
+    right.set(xlabel="epoch", ylabel="validation IoU", ylim=(0, 1))
+    right.legend(loc="lower right", frameon=False, fontsize="small", ncols=1 + len(classes) // 8)
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def draw_examples(examples: Sequence[Example], classes: Sequence[ClassInfo]) -> Figure:
+    """Image, labels and prediction side by side, one row per example."""
+    figure = Figure(figsize=(9, 3.1 * len(examples) + 0.5), layout="constrained", dpi=120)
+    rows = figure.subplots(len(examples), 3, squeeze=False)
+    for row, example in zip(rows, examples, strict=True):
+        pictures = (
+            stretch(example.image, example.valid),
+            colour(example.labels, classes),
+            colour(example.mask, classes),
+        )
+        for axes, picture in zip(row, pictures, strict=True):
+            _show(axes, picture)
+    for axes, title in zip(rows[0], ("image", "labels", "prediction"), strict=True):
+        axes.set_title(title)
+    figure.legend(
+        handles=[Patch(facecolor=c.colour, edgecolor="black", label=c.name) for c in classes],
+        loc="outside lower center",
+        ncols=min(len(classes), 6),
+        frameon=False,
+    )
+    return figure
+
+
+def stretch(image: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """RGB (H, W, 3) of the first three bands (or the first, grey); white where not valid."""
+    bands = image[:3] if len(image) >= 3 else image[:1]
+    grey = [_stretch_band(band, valid) for band in bands]
+    return np.stack(grey * (3 // len(grey)), axis=-1)
+
+
+def colour(mask: NDArray[np.uint8], classes: Sequence[ClassInfo]) -> NDArray[np.uint8]:
+    """RGB (H, W, 3) of class values; white where there is none."""
+    table = np.full((NODATA + 1, 3), 255, np.uint8)
+    for item in classes:
+        table[item.value] = item.rgb
+    return table[mask]
+
+
+def _stretch_band(band: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    values = np.where(valid, band, 0).astype(np.float64)
+    if not valid.any():
+        return np.full(band.shape, 255, np.uint8)
+    low, high = np.percentile(values[valid], STRETCH)
+    shades = 255 * (values - low) / (high - low if high > low else 1.0)
+    return np.where(valid, np.clip(shades, 0, 255), 255).astype(np.uint8)
+
+
+def _column(history: Sequence[Mapping[str, float | None]], name: str) -> list[float]:
+    return [np.nan if (value := row[name]) is None else value for row in history]
+
+
+def _show(axes: Axes, picture: NDArray[np.uint8]) -> None:
+    axes.imshow(picture, interpolation="nearest")
+    axes.set_axis_off()

@@ -1,0 +1,140 @@
+"""What one may ask of train. Each default is written here and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from geounet.classes import ClassInfo
+from geounet.errors import UsageError
+from geounet.vector.label_options import LabelOptions
+
+if TYPE_CHECKING:
+    from geounet.raster import Bounds
+
+Augment = Literal["none", "standard"]
+Norm = Literal["batch", "none"]
+Padding = Literal["same", "valid"]
+TrainPrecision = Literal["auto", "float32", "bfloat16"]
+
+EPOCH_CHIPS = (192, 2048)
+"""Fewest and most chips of an epoch."""
+
+EPOCH_COVERAGE = 2
+"""How often an epoch covers the training pixels, within the limits above."""
+
+
+@dataclass(frozen=True, kw_only=True)  # no slots: the command line reads the defaults
+class TrainOptions:
+    """How to train.
+
+    Attributes:
+        bands: the scenes' bands to use, 1-based, in the model's order; None: all but alpha.
+        classes: the map's classes, or as in `--classes`; None: those that the labels show.
+        label_options: how the labels are to be understood.
+        val_images: scenes to validate on; none: blocks of the training scenes are held out.
+        val_labels: their labels, as for the training scenes.
+        val_fraction: share of the training scenes' pixels to hold out.
+        aoi: vector file; no pixel outside its polygons is used for anything.
+        bbox: west, south, east, north in the scenes' CRS; no pixel outside is used for anything.
+        architecture: key of `geounet.models.ARCHITECTURES`.
+        width: channels of the first level.
+        depth: number of poolings.
+        padding: "same", or "valid": training without padding, as in the paper.
+        norm: "batch" for BatchNorm, or "none" as in the paper.
+        dropout: probability of dropping channels at the lowest level.
+        chip: side of the training samples in pixels.
+        batch: chips per step.
+        epochs: times to train on `count_epoch_chips` chips, then validate.
+        max_time_min: minutes after which to be done, learning rate and all; None: no limit.
+        lr: highest learning rate of the one-cycle schedule.
+        weight_decay: of AdamW.
+        augment: "standard": flips, quarter turns, brightness and contrast; or "none".
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        precision: arithmetic; "auto": bfloat16 where the hardware has it.
+        workers: threads that read chips.
+        seed: of the split, the weights, the chips and their augmentation.
+        overwrite: replace the files of an earlier run in the run folder.
+    """
+
+    bands: tuple[int, ...] | None = None
+    classes: str | tuple[ClassInfo, ...] | None = None
+    label_options: LabelOptions = LabelOptions()  # noqa: RUF009  frozen
+    val_images: tuple[str | Path, ...] = ()
+    val_labels: tuple[str | Path, ...] = ()
+    val_fraction: float = 0.2
+    aoi: Path | None = None
+    bbox: Bounds | None = None
+    architecture: str = "unet"
+    width: int = 32
+    depth: int = 4
+    padding: Padding = "same"
+    norm: Norm = "batch"
+    dropout: float = 0.0
+    chip: int = 256
+    batch: int = 8
+    epochs: int = 14
+    max_time_min: float | None = None
+    lr: float = 3e-3
+    weight_decay: float = 0.01
+    augment: Augment = "standard"
+    device: str = "auto"
+    precision: TrainPrecision = "auto"
+    workers: int = 2
+    seed: int = 0
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("width", "depth", "chip", "batch", "epochs"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"--{name} is {getattr(self, name)}; give 1 or more")
+        for name in ("lr", "max_time_min"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise UsageError(
+                    f"--{name.split('_min')[0].replace('_', '-')} is {value}; "
+                    "give a positive number"
+                )
+        if not 0 < self.val_fraction <= 0.5:
+            raise UsageError(
+                f"--val-fraction is {self.val_fraction}; give a share from above 0 to 0.5"
+            )
+        if not 0 <= self.dropout < 1 or self.weight_decay < 0 or self.workers < 0 or self.seed < 0:
+            raise UsageError(
+                "--dropout must be from 0 to below 1, --weight-decay, --workers and --seed not "
+                f"negative; found {self.dropout}, {self.weight_decay}, {self.workers}, {self.seed}"
+            )
+        if self.chip % 2**self.depth:
+            raise UsageError(
+                f"--chip is {self.chip}; a network of depth {self.depth} needs a multiple of "
+                f"{2**self.depth}"
+            )
+        if bool(self.val_images) != bool(self.val_labels):
+            raise UsageError("--val-images and --val-labels go together; give both or none")
+
+    @property
+    def max_time_s(self) -> float | None:
+        """The time limit in seconds."""
+        return None if self.max_time_min is None else 60 * self.max_time_min
+
+    @property
+    def network_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of the architecture."""
+        return {
+            "width": self.width,
+            "depth": self.depth,
+            "padding": self.padding,
+            "norm": self.norm,
+            "dropout": self.dropout,
+        }
+
+
+def count_epoch_chips(training_pixels: int, chip: int) -> int:
+    """Chips of one epoch: enough to cover the training pixels twice, but 192 to 2048.
+
+    So small scenes train for as many steps as middling ones, and large ones are validated while
+    there is still time to stop. Chips lie anywhere; no epoch visits every pixel.
+    """
+    fewest, most = EPOCH_CHIPS
+    return min(max(EPOCH_COVERAGE * training_pixels // chip**2, fewest), most)

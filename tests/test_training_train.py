@@ -1,0 +1,327 @@
+"""Training end to end, on scenes of some hundred pixels a side."""
+
+import csv
+import json
+
+import geopandas
+import numpy as np
+import pytest
+from PIL import Image
+from rasters import UTM, read_raster, write_raster
+from shapely import box
+
+from geounet import training
+from geounet.classes import make_classes
+from geounet.errors import InputError, Interrupted, ModelError, UsageError
+from geounet.inference import predict
+from geounet.models import load_model
+from geounet.raster import Grid, Window
+from geounet.training import TrainOptions, train
+from geounet.vector import LabelOptions
+
+SMALL = {"width": 4, "depth": 2, "chip": 32, "batch": 4, "workers": 1, "device": "cpu"}
+
+
+@pytest.fixture(autouse=True)
+def short_epochs(monkeypatch):
+    """48 chips are an epoch here."""
+    monkeypatch.setattr("geounet.training.options.EPOCH_CHIPS", (48, 48))
+
+
+def make_arrays(shape=(96, 128), seed=0):
+    """An image of three bands and labels 0 and 1: bright blobs are 1."""
+    rng = np.random.default_rng(seed)
+    labels = np.kron(rng.random((shape[0] // 8, shape[1] // 8)) < 0.4, np.ones((8, 8)))
+    noise = rng.integers(0, 50, (3, *shape))
+    image = noise + labels * np.array([120, 0, 60])[:, None, None]
+    return image.astype(np.uint8), labels.astype(np.uint8)
+
+
+@pytest.fixture
+def pair(tmp_path):
+    image, labels = make_arrays()
+    image_path = write_raster(tmp_path / "image.tif", image, descriptions=["red", "green", "blue"])
+    return image_path, write_raster(tmp_path / "labels.tif", labels)
+
+
+def learn(image, labels, output, **options):
+    images = image if isinstance(image, list) else [image]
+    paths = labels if isinstance(labels, list) else [labels]
+    return train(images, paths, output, TrainOptions(**{**SMALL, "epochs": 2, **options}))
+
+
+def weights(summary):
+    return {k: v.numpy() for k, v in load_model(summary.model).network.state_dict().items()}
+
+
+def assert_same(first, second):
+    assert first.keys() == second.keys()
+    for name, values in first.items():
+        np.testing.assert_array_equal(values, second[name], err_msg=name)
+
+
+def test_it_learns_and_predict_agrees_with_its_metrics(pair, tmp_path):
+    summary = learn(*pair, tmp_path / "run", epochs=6, lr=1e-2)
+    assert summary.metrics.mean_iou > 0.95
+    predict(pair[0], summary.model, tmp_path / "mask.tif")
+    mask, labels = read_raster(tmp_path / "mask.tif")[0], read_raster(pair[1])[0]
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
+    agreed = pixels = 0
+    for block in settings["split"]["validation_blocks"]:
+        cut = Window(**block["window"]).slices()
+        agreed += (mask[cut] == labels[cut]).sum()
+        pixels += labels[cut].size
+    assert pixels == summary.validation_pixels == summary.metrics.pixels
+    assert agreed / pixels == pytest.approx(summary.metrics.overall_accuracy, abs=0)
+    other, truth = make_arrays(seed=9)
+    write_raster(tmp_path / "other.tif", other)
+    predict(tmp_path / "other.tif", summary.model, tmp_path / "other mask.tif")
+    assert (read_raster(tmp_path / "other mask.tif")[0] == truth).mean() > 0.95
+
+
+def test_the_run_folder_says_everything(pair, tmp_path):
+    seen = []
+    options = TrainOptions(**SMALL, epochs=3)
+    summary = train([pair[0]], [pair[1]], tmp_path / "run", options, seen.append)
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    expected = {"model.safetensors", "settings.json", "history.csv", "curves.png", "examples.png"}
+    assert names == expected
+    spec = load_model(summary.model).spec
+    image = read_raster(pair[0])
+    assert [band.name for band in spec.bands] == ["red", "green", "blue"]
+    assert [band.dtype for band in spec.bands] == ["uint8"] * 3
+    assert [c.value for c in spec.classes] == [0, 1]
+    assert spec.pixel_size_m == 0.5
+    assert (spec.margin, spec.stride) == (20, 4)
+    assert spec.bands[0].offset == pytest.approx(image[0].mean(), rel=0.1)
+    assert spec.training["seed"] == 0
+    assert spec.training["scenes"] == [str(pair[0])]
+    assert spec.training["metrics"]["mean_iou"] == summary.metrics.mean_iou
+    assert sum(spec.training["class_shares"].values()) == pytest.approx(1)
+    with (tmp_path / "run" / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    ious = [float(row["mean_iou"]) for row in rows]
+    assert max(ious) == summary.metrics.mean_iou
+    assert summary.best_epoch == ious.index(max(ious)) + 1
+    assert summary.chips == 3 * 48
+    with Image.open(tmp_path / "run" / "examples.png") as picture:
+        assert min(picture.size) > 200
+    steps = [p.done for p in seen if p.stage == "train"]
+    assert steps == sorted(steps)
+    assert steps[-1] == 36
+    assert all(p.total == 36 for p in seen if p.stage == "train")
+
+
+def test_the_same_seed_gives_the_same_weights_whatever_the_workers(pair, tmp_path):
+    first = learn(*pair, tmp_path / "a", workers=0, dropout=0.2)
+    second = learn(*pair, tmp_path / "b", workers=3, dropout=0.2)
+    assert_same(weights(first), weights(second))
+    other = weights(learn(*pair, tmp_path / "c", dropout=0.2, seed=1))
+    assert (other["head.weight"] != weights(first)["head.weight"]).all()
+
+
+def test_what_lies_under_nodata_changes_nothing(tmp_path):
+    image, labels = make_arrays()
+    values = image.astype(np.float32)
+    found = []
+    for name, garbage in (("a", 0), ("b", 1e30)):
+        dirty, wrong = values.copy(), labels.copy()
+        dirty[:, :30, :40] = garbage  # masked below
+        dirty[1, 50:60, 50:60] = np.nan
+        dirty[0, 50:60, 50:60] = garbage
+        wrong[:30, :40] = name == "a"
+        wrong[50:60, 50:60] = name == "a"
+        mask = np.ones(labels.shape, bool)
+        mask[:30, :40] = False
+        path = write_raster(tmp_path / f"{name}.tif", dirty, mask=mask)
+        label_path = write_raster(tmp_path / f"{name} labels.tif", wrong)
+        found.append(learn(path, label_path, tmp_path / name))
+    assert_same(weights(found[0]), weights(found[1]))
+    assert found[0].metrics == found[1].metrics
+
+
+def test_unlabelled_pixels_are_ignored(tmp_path):
+    image, labels = make_arrays()
+    found = []
+    for name, ignore in (("a", 9), ("b", 200)):
+        sparse = labels.copy()
+        sparse[20:60] = ignore
+        path = write_raster(tmp_path / f"{name}.tif", image)
+        label_path = write_raster(tmp_path / f"{name} labels.tif", sparse)
+        options = LabelOptions(ignore=ignore)
+        found.append(learn(path, label_path, tmp_path / name, label_options=options))
+    assert_same(weights(found[0]), weights(found[1]))
+
+
+def test_only_pixels_in_the_bbox_are_used(tmp_path):
+    image, labels = make_arrays((160, 128))
+    grid = Grid(height=160, width=128, transform=UTM)
+    bbox = grid.bounds(Window(row_off=0, col_off=0, height=100, width=128))
+    found = []
+    for name in "ab":
+        changed, wrong = image.copy(), labels.copy()
+        if name == "b":
+            changed[:, 100:], wrong[100:] = 255, 1
+        path = write_raster(tmp_path / f"{name}.tif", changed)
+        label_path = write_raster(tmp_path / f"{name} labels.tif", wrong)
+        found.append(learn(path, label_path, tmp_path / name, bbox=bbox))
+    assert_same(weights(found[0]), weights(found[1]))
+    assert found[0].training_pixels + found[0].validation_pixels <= 100 * 128
+
+
+def test_pixels_outside_the_aoi_are_not_learned_from(pair, tmp_path):
+    west, north = UTM @ (0, 0)
+    east, south = UTM @ (100, 60)
+    geopandas.GeoDataFrame(geometry=[box(west, south, east, north)], crs="EPSG:32633").to_crs(
+        "EPSG:4326"
+    ).to_file(tmp_path / "aoi.geojson")
+    wrong = read_raster(pair[1])[0]
+    wrong[62:], wrong[:, 102:] = 1, 1
+    other = write_raster(tmp_path / "wrong.tif", wrong)
+    options = {"aoi": tmp_path / "aoi.geojson", "epochs": 1}
+    first = learn(pair[0], pair[1], tmp_path / "a", **options)
+    second = learn(pair[0], other, tmp_path / "b", **options)
+    assert first.metrics == second.metrics
+    assert first.class_shares == second.class_shares
+    assert_same(weights(first), weights(second))
+
+
+def test_vector_labels_in_another_crs(pair, tmp_path):
+    labels = read_raster(pair[1])[0]
+    cells = [
+        box(*(UTM @ (8 * col, 8 * row + 8)), *(UTM @ (8 * col + 8, 8 * row)))
+        for row, col in np.argwhere(labels[::8, ::8])
+    ]
+    geopandas.GeoDataFrame(geometry=cells, crs="EPSG:32633").to_crs("EPSG:4326").to_file(
+        tmp_path / "blobs.geojson"
+    )
+    summary = learn(pair[0], tmp_path / "blobs.geojson", tmp_path / "run", epochs=6, lr=1e-2)
+    assert list(summary.class_shares) == ["background", "blobs"]
+    assert summary.metrics.mean_iou > 0.9
+
+
+def test_validation_images_are_used_whole_and_not_trained_on(pair, tmp_path):
+    image, labels = make_arrays(seed=3)
+    held_out = write_raster(tmp_path / "v.tif", image, transform=UTM.translation(1e5, 0) @ UTM)
+    held_out_labels = write_raster(
+        tmp_path / "v labels.tif", labels, transform=UTM.translation(1e5, 0) @ UTM
+    )
+    summary = learn(
+        *pair, tmp_path / "run", val_images=(held_out,), val_labels=(held_out_labels,), epochs=1
+    )
+    assert summary.training_pixels == 96 * 128
+    assert summary.validation_pixels == summary.metrics.pixels == 96 * 128
+    with pytest.raises(InputError, match="nothing to train on"):
+        learn(*pair, tmp_path / "same", val_images=(pair[0],), val_labels=(pair[1],))
+
+
+def test_many_scenes_with_one_label_file(pair, tmp_path):
+    image = read_raster(pair[0])
+    paths = []
+    for row in range(3):
+        for col in range(4):
+            cut = image[:, 32 * row : 32 * row + 32, 32 * col : 32 * col + 32]
+            origin = UTM @ UTM.translation(32 * col, 32 * row)
+            paths.append(write_raster(tmp_path / f"{row}{col}.tif", cut, transform=origin))
+    summary = learn(paths, pair[1], tmp_path / "run", epochs=6, lr=1e-2)
+    assert summary.metrics.mean_iou > 0.9
+    assert len(load_model(summary.model).spec.training["scenes"]) == 12
+
+
+@pytest.mark.parametrize("shape", [(8, 128), (24, 16)])
+def test_scenes_smaller_than_a_chip(tmp_path, shape):
+    image, labels = make_arrays((32, 128))
+    cut = (slice(8, 8 + shape[0]), slice(0, shape[1]))
+    path = write_raster(tmp_path / "a.tif", image[:, *cut])
+    label_path = write_raster(tmp_path / "l.tif", labels[cut])
+    options = {"classes": make_classes(["a", "b"]), "epochs": 1, "chip": 64}
+    summary = learn(path, label_path, tmp_path / "run", **options)
+    assert summary.training_pixels + summary.validation_pixels <= shape[0] * shape[1]
+
+
+def test_the_papers_unpadded_network_trains(pair, tmp_path):
+    summary = learn(*pair, tmp_path / "run", padding="valid", norm="none", epochs=6, lr=1e-2)
+    assert summary.metrics.mean_iou > 0.9
+
+
+def test_time_is_kept(pair, tmp_path):
+    summary = learn(*pair, tmp_path / "run", epochs=10_000, max_time_min=3 / 60)
+    assert summary.elapsed_s < 8
+    assert summary.epochs < 10_000
+    assert summary.metrics.mean_iou > 0.5
+
+
+def test_an_interrupted_run_keeps_the_best_model(pair, tmp_path, monkeypatch):
+    def stop_in_second(progress):
+        if progress.stage == "train" and progress.done > 14:
+            raise KeyboardInterrupt
+
+    options = TrainOptions(**SMALL, epochs=3)
+    with pytest.raises(Interrupted, match=r"after epoch 1; .*model.safetensors is the best so far"):
+        train([pair[0]], [pair[1]], tmp_path / "run", options, stop_in_second)
+    assert load_model(tmp_path / "run" / "model.safetensors").spec.training["epoch"] == 1
+
+    def stop_at_once(progress):
+        if progress.stage == "train":
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted, match="holds no model yet"):
+        train([pair[0]], [pair[1]], tmp_path / "other", options, stop_at_once)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(pair, tmp_path):
+    with pytest.raises(InputError, match=r"the loss became (nan|inf) at step .*--lr"):
+        learn(*pair, tmp_path / "run", lr=1e30, norm="none")
+
+
+def test_existing_output_is_left_alone(pair, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"is not empty.*--overwrite"):
+        learn(*pair, folder)
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+    with pytest.raises(InputError):
+        learn(tmp_path / "missing.tif", pair[1], folder, overwrite=True)
+    learn(*pair, folder, overwrite=True, epochs=1)
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert (folder / "model.safetensors").exists()
+    with pytest.raises(UsageError, match="is a file"):
+        learn(*pair, folder / "notes.txt")
+
+
+def test_images_that_do_not_go_together_are_refused(pair, tmp_path):
+    image, _ = make_arrays(seed=1)
+    grey = write_raster(tmp_path / "grey.tif", image[:1])
+    wide = write_raster(tmp_path / "wide.tif", image.astype(np.uint16))
+    with pytest.raises(InputError, match=r"grey.tif has 1 bands, .*image.tif has 3"):
+        learn([pair[0], grey], [pair[1], pair[1]], tmp_path / "run")
+    with pytest.raises(InputError, match=r"wide.tif is uint16, .*image.tif is uint8"):
+        learn([pair[0], wide], [pair[1], pair[1]], tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_options_are_refused(pair, tmp_path):
+    for wrong in (
+        {"chip": 30},
+        {"val_fraction": 0},
+        {"lr": 0},
+        {"epochs": 0},
+        {"max_time_min": -1},
+        {"dropout": 1},
+        {"val_images": ("a",)},
+    ):
+        with pytest.raises(UsageError, match="--"):
+            TrainOptions(**{**SMALL, **wrong})
+    with pytest.raises(ModelError, match="unknown architecture"):
+        learn(*pair, tmp_path / "run", architecture="nothing")
+
+
+def test_epochs_scale_with_the_training_pixels(monkeypatch):
+    monkeypatch.undo()
+    count = training.count_epoch_chips
+    assert count(100, 256) == count(1000 * 1000, 256)  # small scenes train as long
+    assert count(40 * 256**2, 256) <= 2 * 100
+    assert count(500 * 256**2, 256) == 1000
+    assert count(10**11, 256) == 2048
