@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from geounet.models import UNet, to_inference_form
+from geounet.models import ResUNet, UNet, to_inference_form
 from geounet.models.geometry import OffLatticeError, Span, find_geometry, legal_sizes
 
 
@@ -95,6 +95,34 @@ def test_padded_and_unpadded_agree_where_padding_does_not_reach():
     torch.testing.assert_close(
         unpadded[..., spare:-spare, spare:-spare], padded, rtol=1e-4, atol=1e-4
     )
+
+
+@pytest.mark.parametrize("blocks", [(1, 1, 1, 1), (2, 1, 3, 1)])
+def test_resunet_padded_and_unpadded_agree(blocks):
+    """Strided convolutions, padded pooling, shortcuts and nearest upsampling on one lattice."""
+    torch.manual_seed(2)
+    network = ResUNet(3, 4, width=8, blocks=blocks).eval()
+    _randomise_norms(network)
+    geometry = network.geometry
+    reach, origin = geometry.read_margin, -(-geometry.read_margin // 32) * 32 + 32
+    image = torch.randn(1, 3, 2 * origin + 96, 2 * origin + 160)
+    rows, cols = slice(origin, origin + 64), slice(origin + 32, origin + 160)
+    with torch.inference_mode():
+        padded = network(image)[..., rows, cols]
+        unpadded = to_inference_form(network)(
+            image[
+                ..., rows.start - reach : rows.stop + reach, cols.start - reach : cols.stop + reach
+            ]
+        )
+    spare = geometry.spare
+    torch.testing.assert_close(
+        unpadded[..., spare : spare + 64, spare : spare + 128], padded, rtol=1e-3, atol=1e-3
+    )
+
+
+def test_resunet_margin_grows_with_the_blocks():
+    margins = [ResUNet(1, 2, width=4, blocks=b).geometry.margin for b in [(1,) * 4, (3, 4, 6, 3)]]
+    assert margins == [160, 512]
 
 
 def test_inference_form_leaves_the_network_alone():

@@ -8,7 +8,7 @@ import typer
 
 from geounet.cli import parameters as p
 from geounet.cli.bars import progress_bars
-from geounet.cli.summary import print_json
+from geounet.cli.summary import figure, print_json
 from geounet.evaluation.options import EvaluateOptions
 from geounet.vector.label_options import LabelOptions
 
@@ -68,7 +68,7 @@ def describe(evaluation: Evaluation) -> str:
     if len(evaluation.scenes) > 1:
         lines += ["", f"{'mask':<40} {'mean IoU':>9} {'pixels':>12}"]
         lines += [
-            f"{scene.mask[-40:]:<40} {_figure(scene.metrics.mean_iou):>9} "
+            f"{scene.mask[-40:]:<40} {figure(scene.metrics.mean_iou):>9} "
             f"{scene.metrics.pixels:>12,}"
             for scene in evaluation.scenes
         ]
@@ -79,16 +79,11 @@ def _tabulate_classes(metrics: Metrics) -> list[str]:
     width = max(12, *(len(item.name) for item in metrics.classes))
     head = f"{'class':<{width}} {'IoU':>7} {'Dice':>7} {'prec.':>7} {'recall':>7} {'pixels':>14}"
     return [head] + [
-        f"{c.name:<{width}} {_figure(c.iou):>7} {_figure(c.dice):>7} {_figure(c.precision):>7} "
-        f"{_figure(c.recall):>7} {c.support:>14,}"
+        f"{c.name:<{width}} {figure(c.iou):>7} {figure(c.dice):>7} {figure(c.precision):>7} "
+        f"{figure(c.recall):>7} {c.support:>14,}"
         for c in metrics.classes
     ]
 
 
 def _list_numbers(metrics: Metrics) -> list[str]:
-    return [f"{label:<23} {_figure(getattr(metrics, name)):>7}" for label, name in NUMBERS]
-
-
-def _figure(value: float | None) -> str:
-    """Four digits; `-` for what is undefined."""
-    return "-" if value is None else f"{value:.4f}"
+    return [f"{label:<23} {figure(getattr(metrics, name)):>7}" for label, name in NUMBERS]

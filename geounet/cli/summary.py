@@ -17,9 +17,14 @@ def print_json(content: object) -> None:
     typer.echo(json.dumps(_to_json(content), indent=2, allow_nan=False))
 
 
-def share(part: int, whole: int) -> str:
+def share(part: float, whole: float) -> str:
     """A share in percent, for people."""
     return f"{100 * part / whole:.1f} %"
+
+
+def figure(value: float | None) -> str:
+    """Four digits; `-` for what is undefined."""
+    return "-" if value is None else f"{value:.4f}"
 
 
 def _to_json(value: Any) -> Any:  # noqa: ANN401 - any JSON

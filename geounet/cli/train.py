@@ -9,7 +9,7 @@ import typer
 
 from geounet.cli import parameters as p
 from geounet.cli.bars import progress_bars
-from geounet.cli.summary import print_json
+from geounet.cli.summary import figure, print_json, share
 from geounet.errors import UsageError
 from geounet.training.options import TrainOptions
 from geounet.vector.label_options import LabelOptions
@@ -192,4 +192,16 @@ def _split_arguments(images: list[str], labels: list[str]) -> tuple[list[str], l
 
 def describe(summary: TrainSummary) -> str:
     """What was made, how good it is, and the command to try next."""
-    return str(summary)
+    metrics = summary.metrics
+    classes = ", ".join(f"{c.name} {figure(c.iou)}" for c in metrics.classes)
+    waited = share(summary.waiting_s, summary.training_s) if summary.training_s else "-"
+    lines = [
+        f"{summary.model}: mean IoU {figure(metrics.mean_iou)} on the held-out pixels ({classes})",
+        f"best of {summary.epochs} epochs: the {summary.best_epoch}.; {summary.chips} chips in "
+        f"{summary.elapsed_s / 60:.1f} min on {summary.device} ({summary.precision}), "
+        f"waiting for chips {waited}",
+        *(f"note: {note}" for note in summary.notes),
+        f"look at {summary.output / 'examples.png'} and {summary.output / 'curves.png'}; next:",
+        f"  geounet predict SCENE -m {summary.model} -o mask.tif",
+    ]
+    return "\n".join(lines)

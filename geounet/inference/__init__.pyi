@@ -6,8 +6,8 @@ from .fit import check_fit as check_fit
 from .options import PredictOptions as PredictOptions
 from .pipeline import interleave as interleave
 from .pipeline import threaded as threaded
-from .predict import PredictSummary as PredictSummary
-from .predict import predict as predict
+from .prediction import PredictSummary as PredictSummary
+from .prediction import predict as predict
 from .runtime import Runtime as Runtime
 from .runtime import resolve_runtime as resolve_runtime
 from .streaming import predict_window as predict_window

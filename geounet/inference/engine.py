@@ -81,9 +81,10 @@ class TorchEngine:
         """See `Engine`."""
         data = torch.from_numpy(valid).to(self.runtime.device, non_blocking=True)
         x = self.normalise(torch.from_numpy(image), data)  # (N, B, h, w)
-        scores = self.network(x)  # (N, K, h - 2 * margin, w - 2 * margin)
-        scores = _trim(scores, self.geometry.spare)  # (N, K, H, W)
-        data = _trim(data, self.geometry.read_margin)
+        data = _trim(data, self.geometry.read_margin)  # (N, H, W)
+        spare, (height, width) = self.geometry.spare, data.shape[-2:]
+        scores = self.network(x)  # (N, K, >= H + spare, >= W + spare)
+        scores = scores[..., spare : spare + height, spare : spare + width]  # (N, K, H, W)
         # argmax on the device: 1 byte per pixel comes back instead of 4 * K
         mask = self.values[scores.argmax(dim=1)].masked_fill_(~data, NODATA)
         sure = _winning_probability(scores, data).cpu().numpy() if confidence else None

@@ -13,7 +13,7 @@ Bounds = tuple[float, float, float, float]
 """West, south, east, north."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: the command line reads the defaults
 class PredictOptions:
     """How to predict.
 

@@ -9,6 +9,7 @@ from .geometry import Geometry as Geometry
 from .geometry import Span as Span
 from .geometry import find_geometry as find_geometry
 from .inference_form import to_inference_form as to_inference_form
+from .resunet import ResUNet as ResUNet
 from .spec import Band as Band
 from .spec import ModelSpec as ModelSpec
 from .unet import UNet as UNet

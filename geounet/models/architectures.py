@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from geounet.errors import ModelError
 from geounet.models.geometry import Geometry
+from geounet.models.resunet import ResUNet
 from geounet.models.unet import UNet
 
 
@@ -23,7 +24,7 @@ class Network(Protocol):
         """(N, bands, H, W) -> (N, classes, H', W') scores before softmax."""
 
 
-ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"unet": UNet}
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"unet": UNet, "resunet": ResUNet}
 
 
 def build_network(

@@ -67,20 +67,18 @@ class Geometry:
 
     Attributes:
         stride: period of the lattice in pixels; tiles begin at multiples of it.
-        margin: pixels that the unpadded network loses on each side (92 of 572 at depth 4).
+        margin: pixels that the unpadded network loses on each side at most (92 of 572 at depth 4).
         read_margin: context to read around a write window whose edges are multiples of the
             stride: the smallest that puts all layers on the lattice. The output then covers the
-            write window, with `read_margin - margin` pixels to spare on each side.
+            write window.
+        spare: output pixels above and left of the write window, to be dropped; there may be some
+            below and right of it, too.
     """
 
     stride: int
     margin: int
     read_margin: int
-
-    @property
-    def spare(self) -> int:
-        """Output pixels to drop on each side."""
-        return self.read_margin - self.margin
+    spare: int
 
 
 def find_geometry(trace: Callable[[Span], Span], stride: int) -> Geometry:
@@ -96,7 +94,8 @@ def find_geometry(trace: Callable[[Span], Span], stride: int) -> Geometry:
         except OffLatticeError:
             continue
         if output.first <= 0 and output.end >= stride:
-            return Geometry(stride, output.first + read_margin, read_margin)
+            lost = max(output.first - read.first, read.end - output.end)
+            return Geometry(stride, lost, read_margin, spare=-output.first)
     raise ModelError("the network's layers fit no lattice; it cannot be tiled exactly")
 
 

@@ -21,6 +21,10 @@ def to_inference_form(network: nn.Module) -> nn.Module:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             module.padding = (0, 0)
+        elif isinstance(module, nn.MaxPool2d):
+            module.padding = 0
+        elif callable(unpad := getattr(module, "unpad", None)):
+            unpad()
     return network.requires_grad_(False)
 
 

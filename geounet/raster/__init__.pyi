@@ -4,6 +4,7 @@ from .class_table import dump_classes as dump_classes
 from .class_table import read_class_table as read_class_table
 from .class_table import read_classes as read_classes
 from .cog import assemble as assemble
+from .dataset import limit_cache as limit_cache
 from .grid import Bounds as Bounds
 from .grid import Grid as Grid
 from .grid import geod_of as geod_of

@@ -25,7 +25,10 @@ from geounet.inference.runtime import resolve_runtime
 from geounet.inference.streaming import PredictedTile, Stream
 from geounet.models import Model, load_model
 from geounet.progress import Progress, ProgressCallback, ignore_progress
-from geounet.raster import Scene, Window, assemble, open_scene, write_part
+from geounet.raster import Scene, Window, assemble, limit_cache, open_scene, write_part
+
+CACHE_BYTES = 128 * 2**20
+"""GDAL's block cache: neighbouring tiles share a margin, not more."""
 
 RASTER_SUFFIXES = (".tif", ".tiff")
 
@@ -113,7 +116,7 @@ def predict(
         model = load_model(model)
     runtime = resolve_runtime(options.device, options.precision)
     engine = make_engine(model.network, model.spec, runtime)
-    with open_scene(image, options.bands) as scene:
+    with limit_cache(CACHE_BYTES), open_scene(image, options.bands) as scene:
         check_fit(model.spec, scene, options)
         plan = make_plan(scene, model, engine, options)
         fingerprint = make_fingerprint(scene, model, engine, plan.extent, options)

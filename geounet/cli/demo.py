@@ -1,0 +1,108 @@
+"""`geounet demo`: the whole way on a landscape of its own, in about two minutes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from geounet.cli import parameters as p
+from geounet.cli.bars import progress_bars
+from geounet.errors import ResourceError, UsageError
+
+if TYPE_CHECKING:
+    from geounet.cli.landscape import LandscapeFiles
+    from geounet.progress import ProgressCallback
+
+SIDE = 1024
+"""Pixels along each side of the two scenes."""
+
+
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where to work; made new.")] = Path("geounet-demo"),
+    overwrite: p.Overwrite = False,
+    quiet: p.Quiet = False,
+) -> None:
+    """Make a landscape, learn it, map another one, and show how well that went.
+
+    Two scenes are drawn: one to train on, one to map. Then come the commands that you would run on
+    your own data, each shown with what it made.
+    """
+    started = time.monotonic()
+    if folder.exists() and any(folder.iterdir()) and not overwrite:
+        raise UsageError(f"{folder} is not empty; choose another folder, or use --overwrite")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResourceError(f"{folder} cannot be made: {error.strerror}") from error
+    with progress_bars(quiet=quiet) as progress:
+        _run(folder, progress)
+    if not quiet:
+        typer.echo(f"\nAll of it took {time.monotonic() - started:.0f} s.")
+        typer.echo(f"Look at {folder / 'preview.png'}, then open in QGIS:")
+        typer.echo(f"  {folder / 'town.tif'}, {folder / 'mask.tif'}, {folder / 'map.gpkg'}")
+        typer.echo("Next, on your own data: geounet train --help")
+
+
+def _run(folder: Path, progress: ProgressCallback) -> None:
+    from geounet.evaluation import EvaluateOptions, evaluate
+    from geounet.inference import PredictOptions, predict
+    from geounet.training import TrainOptions, train
+    from geounet.vector import PolygonizeOptions, polygonize
+
+    village, town = _draw(folder, "village", seed=1), _draw(folder, "town", seed=2)
+    run, mask, confidence, polygons = (
+        folder / name for name in ("run", "mask.tif", "confidence.tif", "map.gpkg")
+    )
+    model = run / "model.safetensors"
+    _say(f"geounet train {village.image} -l {village.labels} -o {run} --width 16 --epochs 5")
+    options = TrainOptions(width=16, epochs=5, overwrite=True)
+    train([village.image], [village.labels], run, options, progress)
+
+    _say(f"geounet predict {town.image} -m {model} -o {mask} --confidence {confidence}")
+    predict_options = PredictOptions(confidence=confidence, overwrite=True)
+    predict(town.image, model, mask, predict_options, progress)
+
+    _say(f"geounet polygonize {mask} {polygons} --confidence {confidence}")
+    summary = polygonize(
+        mask, polygons, PolygonizeOptions(confidence=confidence, overwrite=True), progress
+    )
+    typer.echo(f"{summary.polygons} polygons")
+
+    _say(f"geounet evaluate {mask} -l {town.labels}")
+    from geounet.cli.evaluate import describe
+
+    typer.echo(describe(evaluate(mask, town.labels, EvaluateOptions(), progress)))
+    _draw_preview(folder / "preview.png", town, mask)
+
+
+def _draw(folder: Path, name: str, seed: int) -> LandscapeFiles:
+    from geounet.cli.landscape import make_landscape, write_landscape
+
+    files = write_landscape(folder, name, make_landscape(seed, SIDE, SIDE))
+    typer.echo(f"drew {files.image} and {files.labels.name}")
+    return files
+
+
+def _draw_preview(path: Path, town: LandscapeFiles, mask: Path) -> None:
+    """Scene, labels and mask side by side."""
+    import numpy as np
+    from matplotlib.image import imsave
+
+    from geounet.raster import colour_mask, open_scene, read_classes, read_preview
+
+    rgb, _ = read_preview(town.image, bands=(1, 2, 3))
+    classes = read_classes(mask) or ()
+    pictures = [rgb]
+    for file in (town.labels, mask):
+        with open_scene(file, allow_palette=True) as scene:
+            values, _ = scene.read(scene.grid.extent)
+        pictures.append(colour_mask(values[0].astype(np.uint8), classes))
+    gap = np.full((rgb.shape[0], 16, 3), 255, np.uint8)
+    imsave(path, np.concatenate([pictures[0], gap, pictures[1], gap, pictures[2]], axis=1))
+
+
+def _say(command: str) -> None:
+    typer.secho(f"\n$ {command}", bold=True)

@@ -1,0 +1,159 @@
+"""A U-Net whose arithmetic is at low resolution: residual encoder, nearest-neighbour decoder.
+
+The encoder is that of He et al. (2016), arXiv:1512.03385: a 7x7 convolution with stride 2, 3x3 max
+pooling, four stages of basic blocks. The decoder is the expanding path of the U-Net with nearest
+upsampling instead of transposed convolutions, and without a skip at full resolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from geounet.models.geometry import Geometry, Span, find_geometry
+
+STRIDE = 32
+
+
+class ResUNet(nn.Module):
+    """Residual encoder behind a strided stem, nearest-neighbour decoder.
+
+    Args:
+        bands: input bands.
+        classes: output classes, at least 2.
+        width: channels of the first stage; each next stage has twice as many.
+        blocks: basic blocks of each of the four stages; (3, 4, 6, 3) is the encoder of ResNet-34.
+        dropout: probability of dropping channels at the lowest level.
+    """
+
+    def __init__(
+        self,
+        bands: int,
+        classes: int,
+        width: int = 64,
+        blocks: Sequence[int] = (1, 1, 1, 1),
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        encoder = [width, 2 * width, 4 * width, 8 * width]
+        decoder = [4 * width, 2 * width, width, width // 2, width // 4]
+        self.stem = _norm_relu(nn.Conv2d(bands, width, 7, stride=2, padding=3, bias=False))
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.stages = nn.ModuleList(
+            _make_stage(before, after, count, stride)
+            for before, after, count, stride in zip(
+                [width, *encoder[:-1]], encoder, blocks, (1, 2, 2, 2), strict=True
+            )
+        )
+        self.drop = nn.Dropout2d(dropout)
+        skips = [encoder[2], encoder[1], encoder[0], width, 0]
+        self.merge = nn.ModuleList(
+            _make_merge(before + skip, after)
+            for before, skip, after in zip([encoder[3], *decoder[:-1]], skips, decoder, strict=True)
+        )
+        self.head = nn.Conv2d(decoder[-1], classes, 3, padding=1)
+        self.leads = [0] * len(self.merge)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores before softmax: (N, bands, H, W) -> (N, classes, H', W').
+
+        H' = H with padding (H a multiple of 32), H - 2 * margin at most without.
+        """
+        x = self.stem(x)  # (N, width, H/2, W/2)
+        skips = [x]
+        x = self.pool(x)
+        for stage in self.stages:
+            x = stage(x)  # (N, width * 2^s, H / 2^(s+2), W / 2^(s+2))
+            skips.append(x)
+        x = self.drop(skips.pop())
+        for merge, lead in zip(self.merge, self.leads, strict=True):
+            x = F.interpolate(x, scale_factor=2.0, mode="nearest")
+            if skips:
+                x = torch.cat([x, crop_lead(skips.pop(), lead, x)], dim=1)
+            x = merge(x)
+        return self.head(x)  # type: ignore[no-any-return]
+
+    def trace(self, span: Span) -> Span:
+        """The same layers on the cells of one axis, without padding."""
+        return self._trace(span)[0]
+
+    def unpad(self) -> None:
+        """Take the skips' crops of the unpadded network."""
+        self.leads = self._trace(Span(-self.geometry.read_margin, STRIDE + 2 * 1024))[1]
+
+    @property
+    def geometry(self) -> Geometry:
+        """Stride 32; margin by the number of blocks."""
+        return find_geometry(self.trace, STRIDE)
+
+    def _trace(self, span: Span) -> tuple[Span, list[int]]:
+        span = span.convolve(7, 2)
+        skips = [span]
+        span = span.convolve(3, 2)
+        for stage in self.stages:
+            for block in stage.modules():
+                if isinstance(block, BasicBlock):
+                    span = span.convolve(3, block.stride).convolve(3)
+            skips.append(span)
+        span, leads = skips.pop(), []
+        for _ in self.merge:
+            span = span.upsample()
+            leads.append(skips.pop().crop_to(span) if skips else 0)
+            span = span.convolve(3).convolve(3)
+        return span.convolve(3), leads
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut (He et al. 2016, figure 2)."""
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.lead = 0
+        first = nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False)
+        second = nn.Conv2d(after, after, 3, padding=1, bias=False)
+        self.path = nn.Sequential(*_norm_relu(first), second, nn.BatchNorm2d(after))
+        self.shortcut = nn.Sequential()
+        if stride > 1 or before != after:
+            project = nn.Conv2d(before, after, 1, stride=stride, bias=False)
+            self.shortcut = nn.Sequential(project, nn.BatchNorm2d(after))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, before, H, W) -> (N, after, H / stride, W / stride)."""
+        y = self.path(x)
+        # cell i of the path is centred on cell stride * i, so the shortcut starts `lead` cells in
+        x = self.shortcut(x[..., self.lead :, self.lead :] if self.lead else x)
+        return torch.relu_(y + crop_lead(x, 0, y))
+
+    def unpad(self) -> None:
+        """Shift the shortcut: the path loses a cell of its input, then one of its output."""
+        self.lead = 1 + self.stride
+
+
+def crop_lead(x: Tensor, lead: int, like: Tensor) -> Tensor:
+    """The cells of (N, C, H, W) from `lead` on, as many as `like` has."""
+    return x[..., lead : lead + like.shape[-2], lead : lead + like.shape[-1]]
+
+
+def _make_stage(before: int, after: int, count: int, stride: int) -> nn.Sequential:
+    blocks = [BasicBlock(before, after, stride)]
+    return nn.Sequential(*blocks, *(BasicBlock(after, after, 1) for _ in range(count - 1)))
+
+
+def _make_merge(before: int, after: int) -> nn.Sequential:
+    first = nn.Conv2d(before, after, 3, padding=1, bias=False)
+    second = nn.Conv2d(after, after, 3, padding=1, bias=False)
+    return nn.Sequential(*_norm_relu(first), *_norm_relu(second))
+
+
+def _norm_relu(convolution: nn.Conv2d) -> nn.Sequential:
+    return nn.Sequential(
+        convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU(inplace=True)
+    )
