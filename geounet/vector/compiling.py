@@ -1,0 +1,19 @@
+"""Compiling loops over pixels to machine code, once per machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+from numba import njit
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def compiled(function: F) -> F:
+    """The function as machine code that releases the GIL, compiled at its first call and cached.
+
+    numba notices a change of the file a cached function is in, not of one it calls: let compiled
+    functions call only those of their own file.
+    """
+    return cast(F, njit(cache=True, nogil=True)(function))

@@ -1,0 +1,38 @@
+"""What one may ask of polygonize. Each default is written here and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from geounet.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)  # no slots: the command line reads the defaults
+class PolygonizeOptions:
+    """How to make polygons of a mask.
+
+    Attributes:
+        connectivity: 4, or 8: pixels that touch at a corner are of one region.
+        classes: names of the classes to make polygons of; None: all but the one with value 0.
+        min_area_m2: leave out regions smaller than this; in pixels if the mask has no CRS.
+        confidence: raster of confidences on the mask's grid; its mean becomes a column.
+        layer: name of the layer, in formats that have layers.
+        overwrite: replace an existing output.
+    """
+
+    connectivity: Literal[4, 8] = 4
+    classes: tuple[str, ...] | None = None
+    min_area_m2: float = 0
+    confidence: Path | None = None
+    layer: str = "polygons"
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.connectivity not in (4, 8):
+            raise UsageError(f"--connectivity is {self.connectivity}; write 4 or 8")
+        if not 0 <= self.min_area_m2 < float("inf"):
+            raise UsageError(f"--min-area is {self.min_area_m2}; give square metres, 0 or more")
+        if self.classes is not None and not self.classes:
+            raise UsageError("--classes names no class; name some, or leave it out")

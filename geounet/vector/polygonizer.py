@@ -1,0 +1,215 @@
+"""Strips of a mask in, polygons of complete regions out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+
+from geounet.classes import NODATA
+from geounet.vector.regions import (
+    REGION,
+    Records,
+    close_regions,
+    grow_front,
+    make_front,
+    sweep,
+)
+from geounet.vector.tracing import (
+    Rings,
+    archive_corners,
+    compact_archive,
+    make_archive,
+    place_rings,
+    take_rings,
+)
+
+SWEEP_PIXELS = 1 << 20
+"""Pixels swept before complete regions are taken out: their corners fit a processor's cache."""
+
+WEIGHT = 1 << 24
+"""Weight of confidence 1: whole numbers have the same sum in any order."""
+
+FULL_CONFIDENCE = 254
+"""Confidence 1 in rasters of uint8."""
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Connected regions of a mask: arrays of one length.
+
+    Ordered by their last row, then by their uppermost corner, of these the leftmost.
+
+    Attributes:
+        values: class values, uint8.
+        pixels: number of pixels, int64.
+        confidence: mean confidence of the pixels, float64; None if not known.
+        lowest_confidence: smallest confidence of a pixel; None if not known.
+        geometries: valid polygons along the edges of the pixels, shells counter-clockwise; with
+            8-connectivity, a multipolygon where parts of a region meet at corners only.
+    """
+
+    values: NDArray[np.uint8]
+    pixels: NDArray[np.int64]
+    confidence: NDArray[np.float64] | None
+    lowest_confidence: NDArray[np.float64] | None
+    geometries: NDArray[np.object_]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Complete 4-connected regions, whose group may still be open: arrays of one length."""
+
+    records: Records
+    first: NDArray[np.int64]  # the uppermost corner, of these the leftmost, counted row by row
+    polygons: NDArray[np.object_]
+
+    def select(self, which: NDArray[Any]) -> _Parts:
+        return _Parts(self.records[which], self.first[which], self.polygons[which])
+
+
+class Polygonizer:
+    """Makes polygons of a mask that comes from top to bottom in strips of any height.
+
+    The regions returned one after the other are the same, in the same order, for any heights.
+    Memory: one strip, and the boundaries of the regions that reach its last row.
+    """
+
+    def __init__(
+        self, width: int, transform: Affine, values: Iterable[int], *, connectivity: int = 4
+    ) -> None:
+        """Begin above row 0.
+
+        Args:
+            width: columns of the mask.
+            transform: maps (column, row) to coordinates.
+            values: class values to make polygons of; all others, and 255, are left out.
+            connectivity: 4, or 8: pixels that touch at a corner are of one region.
+        """
+        if connectivity not in (4, 8):
+            raise ValueError(f"connectivity is 4 or 8, not {connectivity}")
+        wanted = np.zeros(NODATA + 1, np.bool_)
+        wanted[list(values)] = True
+        wanted[NODATA] = False
+        self._front = make_front(width, wanted, eight=connectivity == 8)
+        self._archive = make_archive()
+        self._held = _Parts(np.zeros(0, REGION), np.zeros(0, np.int64), np.zeros(0, np.object_))
+        self._transform = transform
+        self._is_weighted = False
+
+    def add(self, strip: NDArray[np.uint8], confidence: NDArray[Any] | None = None) -> Regions:
+        """Take in the next rows, uint8 (H, W), and return the regions that they complete.
+
+        Confidence, (H, W) and then with every strip, is float 0-1 or uint8 0-254; it counts only
+        in pixels that become polygons.
+        """
+        width = self._front.width
+        if strip.dtype != np.uint8 or strip.ndim != 2 or strip.shape[1] != width:
+            raise ValueError(f"a strip is uint8 (H, {width}), not {strip.dtype} {strip.shape}")
+        self._is_weighted = confidence is not None
+        rows = max(1, SWEEP_PIXELS // width)
+        found = []
+        for row in range(0, len(strip), rows):
+            some = slice(row, row + rows)
+            found.append(self._sweep(strip[some], None if confidence is None else confidence[some]))
+        return _concatenate(found) if found else self._merge(self._held.select(np.zeros(0, int)))
+
+    def finish(self) -> Regions:
+        """The regions that reach the last row. Nothing can be added afterwards."""
+        return self._sweep(np.full((1, self._front.width), NODATA, np.uint8), None)
+
+    def _sweep(self, strip: NDArray[np.uint8], confidence: NDArray[Any] | None) -> Regions:
+        strip, weights = np.ascontiguousarray(strip), _weigh(confidence)
+        row = 0
+        while (row := sweep(strip, weights, row, self._front)) < len(strip):
+            self._front = grow_front(self._front)
+        archive = archive_corners(self._front, self._archive)
+        closing = close_regions(self._front, archive.rings)
+        rings = take_rings(closing.regions, archive)
+        self._archive = compact_archive(self._front, archive)
+        self._held.records["group"] = closing.groups[self._held.records["group"]]
+        parts = _join(self._held, _build(closing.regions, rings, self._transform))
+        numbers = closing.numbers[parts.records["group"]]
+        self._held = parts.select(numbers >= 0)
+        self._held.records["group"] = numbers[numbers >= 0]
+        return self._merge(parts.select(numbers < 0))
+
+    def _merge(self, parts: _Parts) -> Regions:
+        """The regions of complete groups."""
+        parts = parts.select(np.lexsort((parts.first, parts.records["group"])))
+        records = parts.records
+        _, starts, sizes = np.unique(records["group"], return_index=True, return_counts=True)
+        last_row = np.maximum.reduceat(records["last_row"], starts)
+        order = np.lexsort((parts.first[starts], last_row))
+        pixels = np.add.reduceat(records["pixels"], starts)[order]
+        weight = np.add.reduceat(records["weight"], starts)[order]
+        lowest = np.minimum.reduceat(records["lowest"], starts)[order]
+        return Regions(
+            values=records["value"][starts][order].astype(np.uint8),
+            pixels=pixels,
+            confidence=weight / (pixels * float(WEIGHT)) if self._is_weighted else None,
+            lowest_confidence=lowest / float(WEIGHT) if self._is_weighted else None,
+            geometries=_gather(parts.polygons, starts, sizes)[order],
+        )
+
+
+def _weigh(confidence: NDArray[Any] | None) -> NDArray[np.int32]:
+    """Weights (H, W) of confidences; (0, 0) of None."""
+    if confidence is None:
+        return np.empty((0, 0), np.int32)
+    if confidence.dtype == np.uint8:
+        table = np.rint(np.arange(256) * (WEIGHT / FULL_CONFIDENCE)).astype(np.int32)
+        return table.take(confidence)
+    return np.rint(np.multiply(confidence, WEIGHT, dtype=np.float64)).astype(np.int32)
+
+
+def _build(regions: Records, rings: Rings, transform: Affine) -> _Parts:
+    """Polygons of regions, in their order."""
+    rows, cols = rings.first.T
+    first = rows.astype(np.int64) << 32 | cols
+    order = np.lexsort((first, rings.regions))  # a shell begins above all of its holes
+    coordinates, offsets = place_rings(rings, order, transform)
+    shells = np.searchsorted(rings.regions, np.arange(len(regions) + 1))
+    polygons = shapely.from_ragged_array(
+        shapely.GeometryType.POLYGON, coordinates, (offsets, shells)
+    )
+    return _Parts(regions, first[order][shells[:-1]], polygons)
+
+
+def _join(one: _Parts, other: _Parts) -> _Parts:
+    return _Parts(
+        np.concatenate([one.records, other.records]),
+        np.concatenate([one.first, other.first]),
+        np.concatenate([one.polygons, other.polygons]),
+    )
+
+
+def _gather(
+    polygons: NDArray[np.object_], starts: NDArray[np.intp], sizes: NDArray[np.intp]
+) -> NDArray[np.object_]:
+    """One geometry for each group of consecutive polygons: the polygon itself if it is alone."""
+    geometries = polygons[starts]
+    several = sizes > 1
+    if several.any():
+        members = polygons[np.repeat(several, sizes)]
+        owners = np.repeat(np.arange(several.sum()), sizes[several])
+        geometries[several] = shapely.multipolygons(members, indices=owners)
+    return geometries
+
+
+def _concatenate(found: Sequence[Regions]) -> Regions:
+    def join(name: str) -> Any:  # noqa: ANN401  an array, or None in all
+        arrays = [getattr(regions, name) for regions in found]
+        return None if arrays[0] is None else np.concatenate(arrays)
+
+    return Regions(
+        *map(join, ("values", "pixels", "confidence", "lowest_confidence", "geometries"))
+    )
