@@ -13,13 +13,21 @@ from shapely import box
 from geounet import training
 from geounet.classes import make_classes
 from geounet.errors import InputError, Interrupted, ModelError, UsageError
-from geounet.inference import predict
+from geounet.inference import make_engine, predict_window, resolve_runtime
 from geounet.models import load_model
-from geounet.raster import Grid, Window
+from geounet.raster import Grid, Window, open_scene
 from geounet.training import TrainOptions, train
 from geounet.vector import LabelOptions
 
-SMALL = {"width": 4, "depth": 2, "chip": 32, "batch": 4, "workers": 1, "device": "cpu"}
+SMALL = {
+    "width": 4,
+    "depth": 2,
+    "chip": 32,
+    "batch": 4,
+    "workers": 1,
+    "device": "cpu",
+    "precision": "float32",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -54,17 +62,24 @@ def weights(summary):
     return {k: v.numpy() for k, v in load_model(summary.model).network.state_dict().items()}
 
 
+def map_whole(image, model_path):
+    """The mask of a whole scene, in one tile."""
+    model = load_model(model_path)
+    engine = make_engine(model.network, model.spec, resolve_runtime("cpu", "float32"))
+    with open_scene(image) as scene:
+        return predict_window(engine, scene, scene.grid.extent, tile=128)
+
+
 def assert_same(first, second):
     assert first.keys() == second.keys()
     for name, values in first.items():
         np.testing.assert_array_equal(values, second[name], err_msg=name)
 
 
-def test_it_learns_and_predict_agrees_with_its_metrics(pair, tmp_path):
+def test_it_learns_and_inference_agrees_with_its_metrics(pair, tmp_path):
     summary = learn(*pair, tmp_path / "run", epochs=6, lr=1e-2)
     assert summary.metrics.mean_iou > 0.95
-    predict(pair[0], summary.model, tmp_path / "mask.tif")
-    mask, labels = read_raster(tmp_path / "mask.tif")[0], read_raster(pair[1])[0]
+    mask, labels = map_whole(pair[0], summary.model), read_raster(pair[1])[0]
     settings = json.loads((tmp_path / "run" / "settings.json").read_text())
     agreed = pixels = 0
     for block in settings["split"]["validation_blocks"]:
@@ -74,9 +89,8 @@ def test_it_learns_and_predict_agrees_with_its_metrics(pair, tmp_path):
     assert pixels == summary.validation_pixels == summary.metrics.pixels
     assert agreed / pixels == pytest.approx(summary.metrics.overall_accuracy, abs=0)
     other, truth = make_arrays(seed=9)
-    write_raster(tmp_path / "other.tif", other)
-    predict(tmp_path / "other.tif", summary.model, tmp_path / "other mask.tif")
-    assert (read_raster(tmp_path / "other mask.tif")[0] == truth).mean() > 0.95
+    other_path = write_raster(tmp_path / "other.tif", other)
+    assert (map_whole(other_path, summary.model) == truth).mean() > 0.95
 
 
 def test_the_run_folder_says_everything(pair, tmp_path):

@@ -12,7 +12,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from geounet.classes import NODATA, ClassInfo
+from geounet.classes import ClassInfo
+from geounet.raster import colour_mask
 
 STRETCH = (2, 98)
 """Percentiles of the valid values that become black and white."""
@@ -65,8 +66,8 @@ def draw_examples(examples: Sequence[Example], classes: Sequence[ClassInfo]) -> 
     for row, example in zip(rows, examples, strict=True):
         pictures = (
             stretch(example.image, example.valid),
-            colour(example.labels, classes),
-            colour(example.mask, classes),
+            colour_mask(example.labels, classes),
+            colour_mask(example.mask, classes),
         )
         for axes, picture in zip(row, pictures, strict=True):
             _show(axes, picture)
@@ -86,14 +87,6 @@ def stretch(image: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.
     bands = image[:3] if len(image) >= 3 else image[:1]
     grey = [_stretch_band(band, valid) for band in bands]
     return np.stack(grey * (3 // len(grey)), axis=-1)
-
-
-def colour(mask: NDArray[np.uint8], classes: Sequence[ClassInfo]) -> NDArray[np.uint8]:
-    """RGB (H, W, 3) of class values; white where there is none."""
-    table = np.full((NODATA + 1, 3), 255, np.uint8)
-    for item in classes:
-        table[item.value] = item.rgb
-    return table[mask]
 
 
 def _stretch_band(band: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:

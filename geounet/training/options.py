@@ -67,13 +67,13 @@ class TrainOptions:
     aoi: Path | None = None
     bbox: Bounds | None = None
     architecture: str = "unet"
-    width: int = 32
+    width: int = 24
     depth: int = 4
     padding: Padding = "same"
     norm: Norm = "batch"
     dropout: float = 0.0
     chip: int = 256
-    batch: int = 8
+    batch: int = 4
     epochs: int = 14
     max_time_min: float | None = None
     lr: float = 3e-3
