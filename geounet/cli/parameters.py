@@ -20,6 +20,10 @@ class BandNumbers(tuple[int, ...]):
     """Bands from 1. A class, since Typer takes a plain tuple for several arguments."""
 
 
+class BlockCounts(tuple[int, ...]):
+    """Blocks per stage; a class for the same reason."""
+
+
 class Rectangle(tuple[float, float, float, float]):
     """West, south, east, north; a class for the same reason."""
 
@@ -33,6 +37,17 @@ def parse_bands(text: str) -> BandNumbers:
     if min(bands) < 1:
         raise typer.BadParameter(f"{text!r}: bands count from 1")
     return bands
+
+
+def parse_blocks(text: str) -> BlockCounts:
+    """`3,4,6,3` -> (3, 4, 6, 3)."""
+    try:
+        blocks = BlockCounts(int(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}: write four numbers like 3,4,6,3") from None
+    if len(blocks) != 4 or min(blocks) < 1:
+        raise typer.BadParameter(f"{text!r}: write four numbers from 1, like 3,4,6,3")
+    return blocks
 
 
 def parse_bbox(text: str) -> Rectangle:

@@ -61,25 +61,50 @@ def train(
         typer.Option(help="Share of the pixels to hold out.", rich_help_panel=p.INPUT),
     ] = TrainOptions.val_fraction,
     architecture: Annotated[
-        str, typer.Option(metavar="unet", help="The network.", rich_help_panel=NETWORK)
-    ] = TrainOptions.architecture,
+        Literal["resunet", "unet"],
+        typer.Option(help="The network; unet is the paper's.", rich_help_panel=NETWORK),
+    ] = TrainOptions.architecture,  # type: ignore[assignment]
     width: Annotated[
-        int, typer.Option(help="Channels of the first level.", rich_help_panel=NETWORK)
+        int | None,
+        typer.Option(
+            show_default="resunet 64, unet 32",
+            help="Channels of the first level.",
+            rich_help_panel=NETWORK,
+        ),
     ] = TrainOptions.width,
     depth: Annotated[
-        int, typer.Option(help="Number of poolings.", rich_help_panel=NETWORK)
+        int | None,
+        typer.Option(show_default="4", help="unet: number of poolings.", rich_help_panel=NETWORK),
     ] = TrainOptions.depth,
     padding: Annotated[
-        Literal["same", "valid"],
-        typer.Option(help="While training; prediction never pads.", rich_help_panel=NETWORK),
+        Literal["same", "valid"] | None,
+        typer.Option(
+            show_default="same",
+            help="unet: while training; prediction never pads.",
+            rich_help_panel=NETWORK,
+        ),
     ] = TrainOptions.padding,
     norm: Annotated[
-        Literal["batch", "none"],
-        typer.Option(help="none: as in the paper.", rich_help_panel=NETWORK),
+        Literal["batch", "none"] | None,
+        typer.Option(
+            show_default="batch", help="unet: none as in the paper.", rich_help_panel=NETWORK
+        ),
     ] = TrainOptions.norm,
+    blocks: Annotated[
+        p.BlockCounts | None,
+        typer.Option(
+            parser=p.parse_blocks,
+            metavar="N,N,N,N",
+            show_default="1,1,1,1",
+            help="resunet: residual blocks per stage; 3,4,6,3 is ResNet-34.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = None,
     dropout: Annotated[
-        float,
-        typer.Option(help="Of the lowest level's channels.", rich_help_panel=NETWORK),
+        float | None,
+        typer.Option(
+            show_default="0", help="Of the lowest level's channels.", rich_help_panel=NETWORK
+        ),
     ] = TrainOptions.dropout,
     epochs: Annotated[
         int,
@@ -152,6 +177,7 @@ def train(
         depth=depth,
         padding=padding,
         norm=norm,
+        blocks=blocks,
         dropout=dropout,
         chip=chip,
         batch=batch,

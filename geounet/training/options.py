@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +18,12 @@ Augment = Literal["none", "standard"]
 Norm = Literal["batch", "none"]
 Padding = Literal["same", "valid"]
 TrainPrecision = Literal["auto", "float32", "bfloat16"]
+
+NETWORK_ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
+    "unet": {"width": 32, "depth": 4, "padding": "same", "norm": "batch", "dropout": 0.0},
+    "resunet": {"width": 64, "blocks": (1, 1, 1, 1), "dropout": 0.0},
+}
+"""What each architecture takes, with the default for training."""
 
 EPOCH_CHIPS = (192, 2048)
 """Fewest and most chips of an epoch."""
@@ -39,11 +46,13 @@ class TrainOptions:
         aoi: vector file; no pixel outside its polygons is used for anything.
         bbox: west, south, east, north in the scenes' CRS; no pixel outside is used for anything.
         architecture: key of `geounet.models.ARCHITECTURES`.
-        width: channels of the first level.
-        depth: number of poolings.
-        padding: "same", or "valid": training without padding, as in the paper.
-        norm: "batch" for BatchNorm, or "none" as in the paper.
-        dropout: probability of dropping channels at the lowest level.
+        width: channels of the first level or stage.
+        depth: number of poolings, of a unet.
+        padding: of a unet: "same", or "valid": training without padding, as in the paper.
+        norm: of a unet: "batch" for BatchNorm, or "none" as in the paper.
+        blocks: residual blocks in each of the four stages, of a resunet.
+        dropout: probability of dropping channels at the lowest level. For these six, None is the
+            architecture's own default (`NETWORK_ARGUMENTS`).
         chip: side of the training samples in pixels.
         batch: chips per step.
         epochs: times to train on `count_epoch_chips` chips, then validate.
@@ -66,12 +75,13 @@ class TrainOptions:
     val_fraction: float = 0.2
     aoi: Path | None = None
     bbox: Bounds | None = None
-    architecture: str = "unet"
-    width: int = 24
-    depth: int = 4
-    padding: Padding = "same"
-    norm: Norm = "batch"
-    dropout: float = 0.0
+    architecture: str = "resunet"
+    width: int | None = None
+    depth: int | None = None
+    padding: Padding | None = None
+    norm: Norm | None = None
+    blocks: tuple[int, ...] | None = None
+    dropout: float | None = None
     chip: int = 256
     batch: int = 4
     epochs: int = 14
@@ -87,8 +97,9 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         for name in ("width", "depth", "chip", "batch", "epochs"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"--{name} is {getattr(self, name)}; give 1 or more")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"--{name} is {value}; give 1 or more")
         for name in ("lr", "max_time_min"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
@@ -100,15 +111,15 @@ class TrainOptions:
             raise UsageError(
                 f"--val-fraction is {self.val_fraction}; give a share from above 0 to 0.5"
             )
-        if not 0 <= self.dropout < 1 or self.weight_decay < 0 or self.workers < 0 or self.seed < 0:
+        if (
+            not 0 <= (self.dropout or 0) < 1
+            or self.weight_decay < 0
+            or self.workers < 0
+            or self.seed < 0
+        ):
             raise UsageError(
                 "--dropout must be from 0 to below 1, --weight-decay, --workers and --seed not "
                 f"negative; found {self.dropout}, {self.weight_decay}, {self.workers}, {self.seed}"
-            )
-        if self.chip % 2**self.depth:
-            raise UsageError(
-                f"--chip is {self.chip}; a network of depth {self.depth} needs a multiple of "
-                f"{2**self.depth}"
             )
         if bool(self.val_images) != bool(self.val_labels):
             raise UsageError("--val-images and --val-labels go together; give both or none")
@@ -120,14 +131,24 @@ class TrainOptions:
 
     @property
     def network_arguments(self) -> dict[str, Any]:
-        """Keyword arguments of the architecture."""
-        return {
-            "width": self.width,
-            "depth": self.depth,
-            "padding": self.padding,
-            "norm": self.norm,
-            "dropout": self.dropout,
+        """Keyword arguments of the architecture.
+
+        Raises:
+            UsageError: there is no such architecture, or it takes no such argument.
+        """
+        known = NETWORK_ARGUMENTS.get(self.architecture)
+        if known is None:
+            names = ", ".join(NETWORK_ARGUMENTS)
+            raise UsageError(f"--architecture {self.architecture}; choose from: {names}")
+        given = {
+            name: getattr(self, name) for names in NETWORK_ARGUMENTS.values() for name in names
         }
+        given = {name: value for name, value in given.items() if value is not None}
+        if extra := sorted(given.keys() - known.keys()):
+            raise UsageError(
+                f"--{extra[0]} does not go with --architecture {self.architecture}; leave it out"
+            )
+        return {**known, **given}
 
 
 def count_epoch_chips(training_pixels: int, chip: int) -> int:

@@ -116,7 +116,9 @@ def prepare_task(
 
 def plan_chips(task: Task, options: TrainOptions) -> ChipPlan:
     """The chips of a task; an unpadded network needs context around them."""
-    context = task.geometry.read_margin if options.padding == "valid" else 0
+    context = (
+        task.geometry.read_margin if options.network_arguments.get("padding") == "valid" else 0
+    )
     return ChipPlan(task.split.training, options.chip, context, options.seed)
 
 

@@ -12,7 +12,7 @@ from shapely import box
 
 from geounet import training
 from geounet.classes import make_classes
-from geounet.errors import InputError, Interrupted, ModelError, UsageError
+from geounet.errors import InputError, Interrupted, UsageError
 from geounet.inference import make_engine, predict_window, resolve_runtime
 from geounet.models import load_model
 from geounet.raster import Grid, Window, open_scene
@@ -20,6 +20,7 @@ from geounet.training import TrainOptions, train
 from geounet.vector import LabelOptions
 
 SMALL = {
+    "architecture": "unet",
     "width": 4,
     "depth": 2,
     "chip": 32,
@@ -318,7 +319,6 @@ def test_images_that_do_not_go_together_are_refused(pair, tmp_path):
 
 def test_bad_options_are_refused(pair, tmp_path):
     for wrong in (
-        {"chip": 30},
         {"val_fraction": 0},
         {"lr": 0},
         {"epochs": 0},
@@ -328,8 +328,24 @@ def test_bad_options_are_refused(pair, tmp_path):
     ):
         with pytest.raises(UsageError, match="--"):
             TrainOptions(**{**SMALL, **wrong})
-    with pytest.raises(ModelError, match="unknown architecture"):
-        learn(*pair, tmp_path / "run", architecture="nothing")
+    for wrong, message in (
+        ({"architecture": "nothing"}, "choose from: unet, resunet"),
+        ({"blocks": (1, 1, 1, 1)}, "--blocks does not go with --architecture unet"),
+        ({"chip": 30}, "multiple of 4"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            learn(*pair, tmp_path / "run", **wrong)
+    assert not (tmp_path / "run").exists()
+
+
+def test_arguments_of_each_architecture():
+    """What is not given is the architecture's own default; None is never handed on."""
+    assert TrainOptions(architecture="unet", depth=3).network_arguments == {
+        "width": 32, "depth": 3, "padding": "same", "norm": "batch", "dropout": 0.0,
+    }  # fmt: skip
+    assert TrainOptions(architecture="resunet", width=16).network_arguments == {
+        "width": 16, "blocks": (1, 1, 1, 1), "dropout": 0.0,
+    }  # fmt: skip
 
 
 def test_epochs_scale_with_the_training_pixels(monkeypatch):

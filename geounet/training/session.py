@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Generator, nn
 
-from geounet.errors import Interrupted
+from geounet.errors import Interrupted, UsageError
 from geounet.evaluation import Metrics
 from geounet.inference import Runtime, make_engine, resolve_runtime
 from geounet.models import Geometry, ModelSpec, build_network
@@ -125,7 +125,11 @@ def resolve_training_runtime(options: TrainOptions) -> Runtime:
 
 def _build_network(inputs: Inputs, options: TrainOptions) -> nn.Module:
     bands, classes = len(inputs.band_names), len(inputs.classes)
-    return build_network(options.architecture, bands, classes, options.network_arguments)
+    network = build_network(options.architecture, bands, classes, options.network_arguments)
+    stride = cast(Geometry, network.geometry).stride
+    if options.chip % stride:
+        raise UsageError(f"--chip is {options.chip}; this network needs a multiple of {stride}")
+    return network
 
 
 def _train_epochs(
