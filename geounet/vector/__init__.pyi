@@ -1,3 +1,5 @@
+from .attributes import Measures as Measures
+from .attributes import measure_polygons as measure_polygons
 from .label_classes import discover_classes as discover_classes
 from .label_classes import find_raster_classes as find_raster_classes
 from .label_classes import parse_classes as parse_classes
@@ -6,7 +8,15 @@ from .label_options import LabelOptions as LabelOptions
 from .labels import Labels as Labels
 from .labels import open_labels as open_labels
 from .matching import match_labels as match_labels
+from .options import PolygonizeOptions as PolygonizeOptions
+from .polygonize import PolygonizeSummary as PolygonizeSummary
+from .polygonize import polygonize as polygonize
+from .polygonizer import Polygonizer as Polygonizer
+from .polygonizer import Regions as Regions
 from .rasterize import rasterize_inside as rasterize_inside
 from .reading import read_aoi as read_aoi
 from .reading import read_polygons as read_polygons
 from .source import is_vectors as is_vectors
+from .writing import Layer as Layer
+from .writing import LayerWriter as LayerWriter
+from .writing import open_writer as open_writer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import shapely
@@ -167,8 +167,9 @@ def _weigh(confidence: NDArray[Any] | None) -> NDArray[np.int32]:
         return np.empty((0, 0), np.int32)
     if confidence.dtype == np.uint8:
         table = np.rint(np.arange(256) * (WEIGHT / FULL_CONFIDENCE)).astype(np.int32)
-        return table.take(confidence)
-    return np.rint(np.multiply(confidence, WEIGHT, dtype=np.float64)).astype(np.int32)
+        return cast(NDArray[np.int32], table[confidence])
+    weights = np.rint(np.multiply(confidence, WEIGHT, dtype=np.float64))
+    return cast(NDArray[np.int32], weights.astype(np.int32))
 
 
 def _build(regions: Records, rings: Rings, transform: Affine) -> _Parts:

@@ -1,0 +1,165 @@
+"""A mask file -> a polygon file, streamed."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from geounet.classes import NODATA
+from geounet.errors import InputError
+from geounet.progress import Progress, ProgressCallback, ignore_progress
+from geounet.raster import ClassTable, Grid, read_class_table
+from geounet.vector.attributes import measure_polygons
+from geounet.vector.masks import Strip, open_confidence, open_mask, read_strips
+from geounet.vector.options import PolygonizeOptions
+from geounet.vector.polygonizer import Polygonizer, Regions
+from geounet.vector.writing import Layer, check_output, open_writer
+
+COLUMNS: Mapping[str, DTypeLike] = {
+    "class_id": np.int32,
+    "class": np.object_,
+    "area_m2": np.float64,
+    "perimeter_m": np.float64,
+    "pixels": np.int64,
+}
+"""Columns of the polygons, and `confidence` if it is known."""
+
+
+@dataclass(frozen=True)
+class PolygonizeSummary:
+    """What polygonize did.
+
+    Attributes:
+        output: the file written.
+        polygons: its rows.
+        left_out: regions that were smaller than asked for.
+        class_polygons: rows by class, of the classes that occur.
+        elapsed_s: how long it took.
+    """
+
+    output: Path
+    polygons: int
+    left_out: int
+    class_polygons: Mapping[str, int]
+    elapsed_s: float
+
+
+def polygonize(
+    mask: str | Path,
+    output: str | Path,
+    options: PolygonizeOptions = PolygonizeOptions(),  # noqa: B008  frozen
+    progress: ProgressCallback = ignore_progress,
+) -> PolygonizeSummary:
+    """Write a row for each connected region of a class of a mask, edges exactly on pixel edges.
+
+    Columns: class_id, class (`class 7` where the mask has no name), area_m2, perimeter_m (of shell
+    and holes; both as in `measure_polygons`), pixels, and confidence, the mean over the pixels, if
+    a raster of it is given. No data (255, and what the file says) is in no polygon.
+
+    Args:
+        mask: raster with one integer band of values 0-255.
+        output: file to write; its suffix is the format: .gpkg, .parquet, .fgb, .geojson.
+        options: which classes and which regions.
+        progress: called after each strip.
+
+    Raises:
+        InputError: mask or confidence cannot be used.
+        UsageError: the output cannot be meant, or it exists.
+        ResourceError: the output cannot be written.
+    """
+    started, output = time.monotonic(), Path(output)
+    counts: Counter[int] = Counter()
+    left_out = 0
+    with ExitStack() as stack:
+        scene = stack.enter_context(open_mask(mask))
+        check_output(output, scene.grid.crs, overwrite=options.overwrite)
+        confidence = None
+        if options.confidence is not None:
+            confidence = stack.enter_context(open_confidence(options.confidence, scene))
+        table = read_class_table(mask)
+        values = _choose_values(table, options, mask)
+        layer = _make_layer(scene.grid, options)
+        writer = stack.enter_context(open_writer(output, layer, overwrite=options.overwrite))
+        strips = read_strips(scene, confidence, values)
+        for regions in _find_regions(strips, scene.grid, values, options, progress):
+            kept, columns = _make_rows(regions, table, scene.grid, options)
+            left_out += len(regions) - len(kept)
+            counts.update(columns["class_id"].tolist())
+            writer.write(kept, columns)
+        writer.publish([table.class_of(value) for value in sorted(counts)])
+    return PolygonizeSummary(
+        output=output,
+        polygons=counts.total(),
+        left_out=left_out,
+        class_polygons={table.class_of(value).name: counts[value] for value in sorted(counts)},
+        elapsed_s=time.monotonic() - started,
+    )
+
+
+def _choose_values(table: ClassTable, options: PolygonizeOptions, mask: str | Path) -> list[int]:
+    """Values of the classes to make polygons of; those that the mask does not name are numbers."""
+    if options.classes is None:
+        return list(range(1, NODATA))
+    values = {table.class_of(value).name: value for value in range(NODATA)}
+    if unknown := [name for name in options.classes if name not in values]:
+        known = ", ".join(table.names.values()) or "no names: write `class 1`, `class 2` ..."
+        raise InputError(f"{mask} has no class {', '.join(unknown)}; it has {known}")
+    return [values[name] for name in options.classes]
+
+
+def _make_layer(grid: Grid, options: PolygonizeOptions) -> Layer:
+    known = {} if options.confidence is None else {"confidence": np.float64}
+    return Layer(
+        name=options.layer,
+        crs=grid.crs,
+        columns={**COLUMNS, **known},
+        geometry_type="Polygon" if options.connectivity == 4 else "MultiPolygon",
+        style_field="class_id",
+    )
+
+
+def _find_regions(
+    strips: Iterator[Strip],
+    grid: Grid,
+    values: list[int],
+    options: PolygonizeOptions,
+    progress: ProgressCallback,
+) -> Iterator[Regions]:
+    total = grid.extent.area
+    polygonizer = Polygonizer(grid.width, grid.transform, values, connectivity=options.connectivity)
+    progress(Progress("polygonize", 0, total, "px"))
+    for strip in strips:
+        yield polygonizer.add(strip.values, strip.confidence)
+        progress(Progress("polygonize", strip.window.row_end * grid.width, total, "px"))
+    yield polygonizer.finish()
+
+
+def _make_rows(
+    regions: Regions, table: ClassTable, grid: Grid, options: PolygonizeOptions
+) -> tuple[NDArray[np.object_], dict[str, NDArray[Any]]]:
+    """Geometries and columns of the regions that are large enough."""
+    area_m2, perimeter_m = measure_polygons(regions.geometries, grid)
+    columns = {
+        "class_id": regions.values,
+        "class": _name_classes(regions.values, table),
+        "area_m2": area_m2,
+        "perimeter_m": perimeter_m,
+        "pixels": regions.pixels,
+    }
+    if regions.confidence is not None:
+        columns["confidence"] = regions.confidence
+    kept = area_m2 >= options.min_area_m2 * (1 - 1e-6)  # rounding must not take the limit itself
+    return regions.geometries[kept], {name: column[kept] for name, column in columns.items()}
+
+
+def _name_classes(values: NDArray[np.uint8], table: ClassTable) -> NDArray[np.object_]:
+    names = np.array([table.class_of(value).name for value in range(NODATA)], np.object_)
+    return np.asarray(names[values], np.object_)
