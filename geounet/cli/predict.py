@@ -13,6 +13,8 @@ from geounet.cli.summary import print_json, share
 from geounet.errors import GeounetError, UsageError
 from geounet.inference.options import PredictOptions
 
+QUALITY = "Quality"
+
 if TYPE_CHECKING:
     from geounet.inference import PredictSummary
     from geounet.progress import ProgressCallback
@@ -23,7 +25,15 @@ def predict(
         list[str],
         typer.Argument(metavar="IMAGE...", help="Scenes: anything GDAL opens, or a folder."),
     ],
-    model: Annotated[Path, typer.Option("--model", "-m", help="Model file of geounet train.")],
+    model: Annotated[
+        list[Path],
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="Model file of geounet train; repeated, an ensemble: mean of probabilities.",
+        ),
+    ],
     output: Annotated[
         Path,
         typer.Option(
@@ -47,6 +57,26 @@ def predict(
             rich_help_panel=p.OUTPUT,
         ),
     ] = PredictOptions.confidence,
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write the probabilities of all classes here (.tif, a band each); "
+            "one image only.",
+            metavar="FILE",
+            rich_help_panel=p.OUTPUT,
+        ),
+    ] = PredictOptions.scores,
+    scores_dtype: Annotated[
+        Literal["uint8", "float32"],
+        typer.Option(help="uint8: in 1/254.", rich_help_panel=p.OUTPUT),
+    ] = PredictOptions.scores_dtype,
+    tta: Annotated[
+        Literal["none", "flip", "d4"],
+        typer.Option(
+            help="Average over flips (4 passes) or all symmetries of the square (8).",
+            rich_help_panel=QUALITY,
+        ),
+    ] = PredictOptions.tta,
     bands: p.Bands = None,
     aoi: p.Aoi = PredictOptions.aoi,
     bbox: p.Bbox = None,
@@ -87,6 +117,13 @@ def predict(
         ),
     ] = PredictOptions.batch,
     device: p.Device = PredictOptions.device,
+    engine: Annotated[
+        Literal["auto", "torch", "openvino"],
+        typer.Option(
+            help="What runs the network; auto: openvino on the CPU if installed, else torch.",
+            rich_help_panel=p.SPEED,
+        ),
+    ] = PredictOptions.engine,
     precision: Annotated[
         Literal["auto", "float32", "bfloat16", "float16"],
         typer.Option(
@@ -116,17 +153,21 @@ def predict(
         tile=tile,
         batch=batch,
         device=device,
+        engine=engine,
         precision=precision,
         max_memory=max_memory,
         readers=readers,
         confidence=confidence,
+        scores=scores,
+        scores_dtype=scores_dtype,
+        tta=tta,
         overwrite=overwrite,
     )
     jobs = _pair_outputs(images, output)
-    if len(jobs) > 1 and (polygons or confidence):
+    if len(jobs) > 1 and (polygons or confidence or scores):
         raise UsageError(
-            f"--polygons and --confidence take one image, not {len(jobs)}; "
-            "run geounet polygonize on each mask"
+            f"--polygons, --confidence and --scores take one image, not {len(jobs)}; "
+            "run geounet for each image"
         )
     with progress_bars(quiet=quiet) as progress:
         summaries, failures = _predict_all(jobs, model, options, progress)
@@ -158,14 +199,17 @@ def _pair_outputs(images: list[str], output: Path) -> list[tuple[str, Path]]:
 
 
 def _predict_all(
-    jobs: list[tuple[str, Path]], model: Path, options: PredictOptions, progress: ProgressCallback
+    jobs: list[tuple[str, Path]],
+    model: list[Path],
+    options: PredictOptions,
+    progress: ProgressCallback,
 ) -> tuple[list[PredictSummary], list[GeounetError]]:
     """Predict every scene; one that fails does not stop the others."""
     from geounet.errors import InputError, ModelError
+    from geounet.inference import load_models
     from geounet.inference import predict as predict_scene
-    from geounet.models import load_model
 
-    loaded = load_model(model)
+    loaded = load_models(model)
     summaries: list[PredictSummary] = []
     failures: list[GeounetError] = []
     for image, output in jobs:
@@ -202,6 +246,7 @@ def describe(summary: PredictSummary) -> str:
     return (
         f"{summary.output}: {summary.width} x {summary.height} px; {classes}, "
         f"no data {share(summary.nodata_pixels, pixels)}\n"
-        f"{summary.elapsed_s:.1f} s, {rate:.2f} Mpx/s on {summary.device} ({summary.precision}, "
+        f"{summary.elapsed_s:.1f} s, {rate:.2f} Mpx/s on {summary.device} ({summary.engine}, "
+        f"{summary.precision}, "
         f"tiles {summary.tile_shape[1]} x {summary.tile_shape[0]}); {stages}"
     )

@@ -1,13 +1,16 @@
 from .engine import Engine as Engine
-from .engine import Prediction as Prediction
 from .engine import TorchEngine as TorchEngine
 from .engine import make_engine as make_engine
+from .engine import make_ensemble as make_ensemble
 from .fit import check_fit as check_fit
+from .loading import load_models as load_models
 from .options import PredictOptions as PredictOptions
 from .pipeline import interleave as interleave
 from .pipeline import threaded as threaded
 from .prediction import PredictSummary as PredictSummary
 from .prediction import predict as predict
+from .predictor import Predictor as Predictor
+from .predictor import Request as Request
 from .runtime import Runtime as Runtime
 from .runtime import resolve_runtime as resolve_runtime
 from .streaming import predict_window as predict_window

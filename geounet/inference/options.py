@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
-Engine = Literal["auto", "torch"]
+EngineName = Literal["auto", "torch", "openvino"]
+
+Tta = Literal["none", "flip", "d4"]
 
 Bounds = tuple[float, float, float, float]
 """West, south, east, north."""
@@ -31,6 +33,9 @@ class PredictOptions:
         max_memory: bytes that the run may take; None: a share of what is free.
         readers: threads that read the scene.
         confidence: also write the winning class's probability here.
+        scores: also write the probabilities of all classes here, a band each.
+        scores_dtype: "uint8": in 1/254, 255 is no data; or "float32", NaN is no data.
+        tta: average over the symmetries of the square: "flip" four, "d4" all eight.
         overwrite: replace existing outputs.
     """
 
@@ -42,9 +47,12 @@ class PredictOptions:
     tile: int | None = None
     batch: int | None = None
     device: str = "auto"
-    engine: Engine = "auto"
+    engine: EngineName = "auto"
     precision: Precision = "auto"
     max_memory: int | None = None
     readers: int = 1
     confidence: Path | None = None
+    scores: Path | None = None
+    scores_dtype: Literal["uint8", "float32"] = "uint8"
+    tta: Tta = "none"
     overwrite: bool = False

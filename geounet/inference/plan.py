@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from shapely import box, prepare
@@ -48,7 +48,9 @@ class Plan:
     part_rows: int
 
 
-def make_plan(scene: Scene, model: Model, engine: Engine, options: PredictOptions) -> Plan:
+def make_plan(
+    scene: Scene, models: Sequence[Model], engine: Engine, options: PredictOptions
+) -> Plan:
     """Decide the extent, tiles, batches and parts.
 
     Raises:
@@ -57,7 +59,7 @@ def make_plan(scene: Scene, model: Model, engine: Engine, options: PredictOption
     """
     extent, aoi = _find_extent(scene, options)
     runtime = engine.runtime
-    side = options.tile or _choose_tile(model, engine, runtime, options.max_memory)
+    side = options.tile or _choose_tile(models, engine, runtime, options.max_memory)
     side = max(side, engine.geometry.stride)
     tile_shape = fit_tile(extent, side, engine.geometry.stride)
     part_rows = choose_part_rows(extent, tile_shape[0])
@@ -97,14 +99,16 @@ def _find_extent(scene: Scene, options: PredictOptions) -> tuple[Window, BaseGeo
     return extent, aoi
 
 
-def _choose_tile(model: Model, engine: Engine, runtime: Runtime, max_memory: int | None) -> int:
+def _choose_tile(
+    models: Sequence[Model], engine: Engine, runtime: Runtime, max_memory: int | None
+) -> int:
     free = free_memory(runtime.device)
     on_host = runtime.device.type == "cpu"
     budget = max_memory or (min(free // 2, DEFAULT_MEMORY) if on_host else free // 2)
-    network = to_inference_form(model.network)
+    forms = [(to_inference_form(one.network), len(one.spec.bands)) for one in models]
     for side in TILE_SIDES:
         read = side + 2 * engine.geometry.read_margin
-        needed = activation_bytes(network, len(model.spec.bands), read, runtime.dtype)
+        needed = max(activation_bytes(form, bands, read, runtime.dtype) for form, bands in forms)
         if needed + (BASE_MEMORY if on_host else 0) <= budget:
             return side
     raise ResourceError(

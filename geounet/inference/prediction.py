@@ -12,18 +12,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geounet.classes import NODATA
+from geounet.classes import ClassInfo
 from geounet.errors import UsageError
-from geounet.inference.engine import Engine, make_engine
+from geounet.inference.engine import Engine, Outputs
 from geounet.inference.fit import check_fit
 from geounet.inference.job import Job, check_output, open_job
+from geounet.inference.loading import ModelLike, load_models, start_engine
 from geounet.inference.options import PredictOptions
 from geounet.inference.pipeline import Stopwatch
 from geounet.inference.plan import Plan, list_parts, list_tiles, make_plan
+from geounet.inference.predictor import STEPS, nodata_of
 from geounet.inference.provenance import make_fingerprint, make_tags
-from geounet.inference.runtime import resolve_runtime
 from geounet.inference.streaming import PredictedTile, Stream
-from geounet.models import Model, load_model
+from geounet.models import Model
 from geounet.progress import Progress, ProgressCallback, ignore_progress
 from geounet.raster import Scene, Window, assemble, limit_cache, open_scene, write_part
 
@@ -40,6 +41,7 @@ class PredictSummary:
     Attributes:
         output: the mask.
         confidence: the confidence raster, if one was asked for.
+        scores: the scores raster, if one was asked for.
         height: rows of the output.
         width: columns of the output.
         class_pixels: pixels by class name.
@@ -49,7 +51,8 @@ class PredictSummary:
         parts_resumed: parts found from an earlier run.
         tile_shape: height and width of the tiles.
         batch: tiles per step.
-        device: where the network ran.
+        engine: what ran the network.
+        device: where it ran.
         precision: in which arithmetic.
         elapsed_s: seconds in all.
         stage_s: seconds spent in each stage; stages overlap.
@@ -57,6 +60,7 @@ class PredictSummary:
 
     output: Path
     confidence: Path | None
+    scores: Path | None
     height: int
     width: int
     class_pixels: dict[str, int]
@@ -66,6 +70,7 @@ class PredictSummary:
     parts_resumed: int
     tile_shape: tuple[int, int]
     batch: int
+    engine: str
     device: str
     precision: str
     elapsed_s: float
@@ -77,6 +82,7 @@ class _Run:
     """The state of a run: what is fixed, and what it counts."""
 
     scene: Scene
+    models: Sequence[Model]
     engine: Engine
     plan: Plan
     job: Job
@@ -86,10 +92,19 @@ class _Run:
     tiles: int = 0
     tiles_skipped: int = 0
 
+    @property
+    def classes(self) -> tuple[ClassInfo, ...]:
+        """Those of all models."""
+        return self.models[0].spec.classes
+
+    def name_bands(self, kind: str) -> list[str]:
+        """What the bands of an output are called."""
+        return [item.name for item in self.classes] if kind == "scores" else [kind]
+
 
 def predict(
     image: str | Path,
-    model: str | Path | Model,
+    model: ModelLike | Sequence[ModelLike],
     output: str | Path,
     options: PredictOptions | None = None,
     progress: ProgressCallback = ignore_progress,
@@ -98,7 +113,8 @@ def predict(
 
     Args:
         image: anything that GDAL opens.
-        model: a model file, or a loaded model.
+        model: a model file, or a loaded model; several of the same classes are an ensemble, whose
+            probabilities are averaged.
         output: the mask, a GeoTIFF of uint8 class values, 255 where there is no data.
         options: how.
         progress: called while it runs.
@@ -112,31 +128,30 @@ def predict(
     options = options or PredictOptions()
     started = time.perf_counter()
     outputs = _check_outputs(image, Path(output), options)
-    if not isinstance(model, Model):
-        model = load_model(model)
-    runtime = resolve_runtime(options.device, options.precision)
-    engine = make_engine(model.network, model.spec, runtime)
+    models = load_models(model)
     with limit_cache(CACHE_BYTES), open_scene(image, options.bands) as scene:
-        check_fit(model.spec, scene, options)
-        plan = make_plan(scene, model, engine, options)
-        fingerprint = make_fingerprint(scene, model, engine, plan.extent, options)
+        for one in models:
+            check_fit(one.spec, scene, options)
+        engine = start_engine(models, scene.dtype, options)
+        plan = make_plan(scene, models, engine, options)
+        fingerprint = make_fingerprint(scene, models, engine, plan.extent, options)
         job = open_job(outputs["mask"], fingerprint, plan.part_rows, overwrite=options.overwrite)
-        run = _Run(scene, engine, plan, job, outputs)
+        run = _Run(scene, models, engine, plan, job, outputs)
         parts = list_parts(plan, job.part_rows, engine, scene)
         missing = [part for part in parts if not job.is_done(tuple(outputs), part)]
         _count_parts(run, [part for part in parts if part not in missing])
         _compute_parts(run, missing, options, progress)
         progress(Progress("assemble", 0, None, "px"))
         with run.watch.measure("assemble"):
-            _assemble_outputs(run, parts, model, options)
+            _assemble_outputs(run, parts, options)
     job.remove()
-    return _summarize(run, model, len(parts) - len(missing), time.perf_counter() - started)
+    return _summarize(run, len(parts) - len(missing), time.perf_counter() - started)
 
 
 def _check_outputs(image: str | Path, output: Path, options: PredictOptions) -> dict[str, Path]:
     """The output files by kind, the mask last: a part is done once its mask is there."""
-    outputs = {"confidence": options.confidence} if options.confidence else {}
-    outputs["mask"] = output
+    named = {"confidence": options.confidence, "scores": options.scores, "mask": output}
+    outputs = {kind: path for kind, path in named.items() if path is not None}
     for path in outputs.values():
         check_output(path, RASTER_SUFFIXES, overwrite=options.overwrite)
         if path.exists() and Path(image).exists() and path.samefile(image):
@@ -159,7 +174,6 @@ def _compute_parts(
         aoi=run.plan.aoi,
         batch=run.plan.batch,
         readers=options.readers,
-        confidence="confidence" in run.outputs,
         watch=run.watch,
     )
     total = sum(tile.write.area for _, tile in tiles)
@@ -167,7 +181,10 @@ def _compute_parts(
     progress(Progress("predict", done, total, "px"))
     with closing(stream.run(tiles)) as results:
         for part, group in groupby(results, key=lambda result: result.part):
-            arrays = {kind: np.full(part.shape, NODATA, np.uint8) for kind in run.outputs}
+            arrays = {
+                kind: run.engine.request.make_blank(kind, run.engine.classes, part.shape)
+                for kind in run.outputs
+            }
             for result in group:
                 _place(result, arrays)
                 run.tiles += 1
@@ -178,17 +195,18 @@ def _compute_parts(
                 _keep_part(run, part, arrays)
 
 
-def _place(result: PredictedTile, arrays: dict[str, NDArray[np.uint8]]) -> None:
-    kept = result.window.relative_to(result.part).slices()
-    arrays["mask"][kept] = result.mask
-    if result.confidence is not None:
-        arrays["confidence"][kept] = result.confidence
+def _place(result: PredictedTile, arrays: Outputs) -> None:
+    rows, cols = result.window.relative_to(result.part).slices()
+    for kind, array in arrays.items():
+        array[..., rows, cols] = result.outputs[kind]
 
 
-def _keep_part(run: _Run, part: Window, arrays: dict[str, NDArray[np.uint8]]) -> None:
+def _keep_part(run: _Run, part: Window, arrays: Outputs) -> None:
     grid = run.scene.grid.crop(part)
     for kind, array in arrays.items():
-        write_part(run.job.part_path(kind, part), grid, array, nodata=NODATA)
+        write_part(
+            run.job.part_path(kind, part), grid, array, nodata_of(array.dtype), run.name_bands(kind)
+        )
     run.counts += np.bincount(arrays["mask"].ravel(), minlength=256)
 
 
@@ -200,28 +218,29 @@ def _count_parts(run: _Run, parts: Sequence[Window]) -> None:
         run.counts += np.bincount(mask.ravel(), minlength=256)
 
 
-def _assemble_outputs(
-    run: _Run, parts: Sequence[Window], model: Model, options: PredictOptions
-) -> None:
-    tags = make_tags(run.scene, model, run.engine, options)
+def _assemble_outputs(run: _Run, parts: Sequence[Window], options: PredictOptions) -> None:
+    tags = make_tags(run.scene, run.models, run.engine, options)
     extent = run.plan.extent
     for kind, path in run.outputs.items():
+        dtype = run.engine.request.make_blank(kind, 1, (1, 1)).dtype
+        steps = {"GEOUNET_UNIT": f"probability in 1/{STEPS}"} if dtype == np.uint8 else {}
         assemble(
             [(run.job.part_path(kind, part), part.relative_to(extent)) for part in parts],
             run.scene.grid.crop(extent),
             path,
-            nodata=NODATA,
-            classes=model.spec.classes if kind == "mask" else None,
-            tags=tags if kind == "mask" else {**tags, "GEOUNET_CONFIDENCE_SCALE": "1/254"},
+            nodata=nodata_of(dtype),
+            classes=run.classes if kind == "mask" else None,
+            tags=tags if kind == "mask" else {**tags, **steps},
         )
 
 
-def _summarize(run: _Run, model: Model, parts_resumed: int, elapsed_s: float) -> PredictSummary:
+def _summarize(run: _Run, parts_resumed: int, elapsed_s: float) -> PredictSummary:
     counts, extent = run.counts, run.plan.extent
-    class_pixels = {c.name: int(counts[c.value]) for c in model.spec.classes}
+    class_pixels = {c.name: int(counts[c.value]) for c in run.classes}
     return PredictSummary(
         output=run.outputs["mask"],
         confidence=run.outputs.get("confidence"),
+        scores=run.outputs.get("scores"),
         height=extent.height,
         width=extent.width,
         class_pixels=class_pixels,
@@ -231,6 +250,7 @@ def _summarize(run: _Run, model: Model, parts_resumed: int, elapsed_s: float) ->
         parts_resumed=parts_resumed,
         tile_shape=run.plan.tile_shape,
         batch=run.plan.batch,
+        engine=run.engine.name,
         device=str(run.engine.runtime.device),
         precision=run.engine.runtime.precision,
         elapsed_s=elapsed_s,

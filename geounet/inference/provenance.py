@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +14,43 @@ from geounet.raster import Scene, Window
 
 
 def make_fingerprint(
-    scene: Scene, model: Model, engine: Engine, extent: Window, options: PredictOptions
+    scene: Scene,
+    models: Sequence[Model],
+    engine: Engine,
+    extent: Window,
+    options: PredictOptions,
 ) -> dict[str, Any]:
     """All that can change a pixel of the result. Tiles, batches and readers cannot."""
     return {
         "scene": _identify_file(scene.path),
         "scene size": list(scene.grid.shape),
         "bands": list(scene.bands),
-        "model": model.digest,
+        "model": [model.digest for model in models],
         "area": [extent.row_off, extent.col_off, extent.height, extent.width],
         "AOI": file_digest(options.aoi) if options.aoi else None,
         "device": engine.runtime.device.type,
         "precision": engine.runtime.precision,
-        "outputs": ["mask"] + (["confidence"] if options.confidence else []),
+        "engine": engine.name,
+        "test-time augmentation": options.tta,
+        "outputs": [*engine.request.kinds, engine.request.scores],
         "geounet": __version__,
     }
 
 
 def make_tags(
-    scene: Scene, model: Model, engine: Engine, options: PredictOptions
+    scene: Scene, models: Sequence[Model], engine: Engine, options: PredictOptions
 ) -> dict[str, str]:
     """GDAL metadata of an output. No date: the same run gives the same bytes."""
     geometry = engine.geometry
     tags = {
         "GEOUNET_VERSION": __version__,
-        "GEOUNET_MODEL": model.name,
-        "GEOUNET_MODEL_SHA256": model.digest,
+        "GEOUNET_MODEL": ", ".join(model.name for model in models),
+        "GEOUNET_MODEL_SHA256": ", ".join(model.digest for model in models),
         "GEOUNET_SCENE": Path(str(scene.path)).name,
         "GEOUNET_BANDS": ",".join(map(str, scene.bands)),
         "GEOUNET_TILING": f"exact, margin {geometry.margin}, stride {geometry.stride}",
+        "GEOUNET_ENGINE": engine.name,
+        "GEOUNET_TTA": options.tta,
         "GEOUNET_DEVICE": engine.runtime.device.type,
         "GEOUNET_PRECISION": engine.runtime.precision,
     }

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from geounet.classes import NODATA
-from geounet.inference.engine import Engine, Prediction
+from geounet.inference.engine import Engine, Outputs
 from geounet.inference.pipeline import Stopwatch, interleave, threaded
+from geounet.inference.predictor import nodata_of
 from geounet.inference.tiling import Tile, fit_tile, plan_tiles
 from geounet.raster import Scene, Window
 from geounet.vector import rasterize_inside
@@ -49,15 +50,13 @@ class PredictedTile:
     Attributes:
         part: the part it belongs to.
         window: the scene's pixels it holds.
-        mask: uint8 (H, W) class values, 255 where not wanted.
-        confidence: uint8 (H, W) in 1/254, 255 where not wanted; None if not asked for.
+        outputs: what the engine gives, by kind, (H, W) or (K, H, W); no data where not wanted.
         is_skipped: no pixel was wanted, so the network did not run.
     """
 
     part: Window
     window: Window
-    mask: NDArray[np.uint8]
-    confidence: NDArray[np.uint8] | None
+    outputs: Outputs
     is_skipped: bool
 
 
@@ -71,7 +70,6 @@ class Stream:
         aoi: polygons in the scene's CRS; None: everywhere.
         batch: tiles per step.
         readers: reading threads.
-        confidence: whether the confidence is wanted.
         depth: tiles that each stage may be ahead; 0: no threads, same result.
         watch: collects the seconds of each stage.
     """
@@ -81,7 +79,6 @@ class Stream:
     aoi: BaseGeometry | None = None
     batch: int = 1
     readers: int = 1
-    confidence: bool = False
     depth: int = 2
     watch: Stopwatch = field(default_factory=Stopwatch)
 
@@ -105,7 +102,7 @@ class Stream:
         with closing(tiles):
             for group in batch_tiles(tiles, self.batch):
                 with self.watch.measure("network"):
-                    results = predict_tiles(self.engine, group, confidence=self.confidence)
+                    results = predict_tiles(self.engine, group)
                 yield from results
 
 
@@ -137,22 +134,17 @@ def batch_tiles(tiles: Iterable[LoadedTile], size: int) -> Iterator[list[LoadedT
         yield group
 
 
-def predict_tiles(
-    engine: Engine, group: Sequence[LoadedTile], *, confidence: bool = False
-) -> list[PredictedTile]:
+def predict_tiles(engine: Engine, group: Sequence[LoadedTile]) -> list[PredictedTile]:
     """The results of some tiles of one shape; those without a wanted pixel skip the network."""
     needed = [loaded for loaded in group if loaded.needs_network]
     if not needed:
-        return [_blank_tile(loaded, confidence=confidence) for loaded in group]
-    prediction = engine(
-        np.stack([loaded.image for loaded in needed]),
-        np.stack([loaded.valid for loaded in needed]),
-        confidence=confidence,
+        return [_blank_tile(engine, loaded) for loaded in group]
+    outputs = engine(
+        np.stack([loaded.image for loaded in needed]), np.stack([loaded.valid for loaded in needed])
     )
-    results = iter([_cut_tile(prediction, i, loaded) for i, loaded in enumerate(needed)])
+    results = iter([_cut_tile(outputs, i, loaded) for i, loaded in enumerate(needed)])
     return [
-        next(results) if loaded.needs_network else _blank_tile(loaded, confidence=confidence)
-        for loaded in group
+        next(results) if loaded.needs_network else _blank_tile(engine, loaded) for loaded in group
     ]
 
 
@@ -168,23 +160,20 @@ def predict_window(
     mask = np.full(window.shape, NODATA, np.uint8)
     for one in plan_tiles(window, shape, geometry.stride, geometry.read_margin):
         (result,) = predict_tiles(engine, [load_tile(scene, window, one)])
-        mask[result.window.relative_to(window).slices()] = result.mask
+        mask[result.window.relative_to(window).slices()] = result.outputs["mask"]
     return mask
 
 
-def _cut_tile(prediction: Prediction, index: int, loaded: LoadedTile) -> PredictedTile:
-    kept = (index, *loaded.tile.kept())
-    sure = prediction.confidence
-    return PredictedTile(
-        part=loaded.part,
-        window=loaded.tile.write,
-        mask=np.where(loaded.wanted, prediction.mask[kept], np.uint8(NODATA)),
-        confidence=None if sure is None else np.where(loaded.wanted, sure[kept], np.uint8(NODATA)),
-        is_skipped=False,
-    )
+def _cut_tile(outputs: Outputs, index: int, loaded: LoadedTile) -> PredictedTile:
+    rows, cols = loaded.tile.kept()
+    kept = {}
+    for kind, batch in outputs.items():
+        values = batch[index, ..., rows, cols]
+        kept[kind] = np.where(loaded.wanted, values, values.dtype.type(nodata_of(values.dtype)))
+    return PredictedTile(loaded.part, loaded.tile.write, kept, is_skipped=False)
 
 
-def _blank_tile(loaded: LoadedTile, *, confidence: bool) -> PredictedTile:
-    nothing = np.full(loaded.tile.write.shape, NODATA, np.uint8)
-    sure = nothing if confidence else None
-    return PredictedTile(loaded.part, loaded.tile.write, nothing, sure, is_skipped=True)
+def _blank_tile(engine: Engine, loaded: LoadedTile) -> PredictedTile:
+    request, shape = engine.request, loaded.tile.write.shape
+    blank = {kind: request.make_blank(kind, engine.classes, shape) for kind in request.kinds}
+    return PredictedTile(loaded.part, loaded.tile.write, blank, is_skipped=True)
