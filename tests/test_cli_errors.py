@@ -292,12 +292,12 @@ def test_version(cli):
 
 
 def test_a_bug_says_so(cli, files, monkeypatch):
-    import geounet.models
+    import geounet.inference
 
     def fail(path):
         raise ZeroDivisionError("surprise")
 
-    monkeypatch.setattr(geounet.models, "load_model", fail)
+    monkeypatch.setattr(geounet.inference, "load_models", fail)
     code, _, err = cli("predict", "scene.tif", *PREDICT)
     assert code == 1
     assert "ZeroDivisionError: surprise" in err
@@ -305,12 +305,12 @@ def test_a_bug_says_so(cli, files, monkeypatch):
 
 
 def test_interruption_says_how_to_go_on(cli, files, monkeypatch):
-    import geounet.models
+    import geounet.inference
 
     def interrupt(path):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(geounet.models, "load_model", interrupt)
+    monkeypatch.setattr(geounet.inference, "load_models", interrupt)
     check(cli("predict", "scene.tif", *PREDICT), 130, "same command")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from geounet.errors import UsageError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: the command line reads the defaults
 class LabelOptions:
     """How labels are to be understood.
 
