@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from networks import make_model
 from rasters import read_raster, write_raster
 from test_inference_predict import make_pixels
 
-from geounet.errors import InputError, ResourceError
+from geounet.errors import InputError, Interrupted, ResourceError
 from geounet.inference import PredictOptions, TorchEngine, parts, predict
 from geounet.raster import writing
 
@@ -76,6 +77,20 @@ def test_goes_on_with_other_tiles(tmp_path, scene, model, monkeypatch):
             predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32))
     options = PredictOptions(tile=64, batch=2, readers=2)
     assert predict(scene, model, tmp_path / "mask.tif", options).parts_resumed > 0
+    assert (tmp_path / "mask.tif").read_bytes() == expected
+
+
+def test_stops_gently_after_a_part(tmp_path, scene, model):
+    expected = expect_bytes(tmp_path, scene, model)
+    stop = threading.Event()
+
+    def ask_to_stop(progress):
+        if progress.done > 4000:
+            stop.set()
+
+    with pytest.raises(Interrupted, match=r"5760 of 18000 pixels.*same command"):
+        predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32), ask_to_stop, stop)
+    assert predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32)).parts_resumed == 2
     assert (tmp_path / "mask.tif").read_bytes() == expected
 
 

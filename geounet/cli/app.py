@@ -10,8 +10,10 @@ import typer
 
 from geounet import __version__
 from geounet.cli.boundary import run
+from geounet.cli.demo import demo
 from geounet.cli.evaluate import evaluate
 from geounet.cli.info import info
+from geounet.cli.polygonize import polygonize
 from geounet.cli.predict import predict
 from geounet.cli.train import train
 
@@ -22,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, predict, evaluate, info):
+for command in (train, predict, polygonize, evaluate, info, demo):
     app.command()(command)
 
 

@@ -6,7 +6,9 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event
 from types import FrameType
 from typing import NoReturn
 
@@ -59,6 +61,28 @@ def _report_usage(problem: BaseException) -> int:
     hint = f"; see {context.command_path} --help" if context else ""
     typer.echo(f"error: {' '.join(message.split())}{hint}", err=True)
     return 2
+
+
+@contextmanager
+def stop_gently(what: str) -> Iterator[Event]:
+    """An event that the first SIGINT or SIGTERM sets, after which `what` ends in its own time.
+
+    The second ends it at once.
+    """
+    stop = Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        typer.echo(f"\nstopping after {what}; once more to stop at once", err=True)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _finish_output() -> None:

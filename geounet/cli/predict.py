@@ -9,6 +9,7 @@ import typer
 
 from geounet.cli import parameters as p
 from geounet.cli.bars import progress_bars
+from geounet.cli.boundary import stop_gently
 from geounet.cli.summary import print_json, share
 from geounet.errors import GeounetError, UsageError
 from geounet.inference.options import PredictOptions
@@ -170,7 +171,8 @@ def predict(
             "run geounet for each image"
         )
     with progress_bars(quiet=quiet) as progress:
-        summaries, failures = _predict_all(jobs, model, options, progress)
+        with stop_gently("the part that it is at") as stop:
+            summaries, failures = _predict_all(jobs, model, options, progress, stop)
         if polygons and summaries:
             _polygonize(summaries[0], polygons, overwrite, progress)
     if json:
@@ -203,6 +205,7 @@ def _predict_all(
     model: list[Path],
     options: PredictOptions,
     progress: ProgressCallback,
+    stop: Event,
 ) -> tuple[list[PredictSummary], list[GeounetError]]:
     """Predict every scene; one that fails does not stop the others."""
     from geounet.errors import InputError, ModelError
@@ -214,7 +217,7 @@ def _predict_all(
     failures: list[GeounetError] = []
     for image, output in jobs:
         try:
-            summaries.append(predict_scene(image, loaded, output, options, progress))
+            summaries.append(predict_scene(image, loaded, output, options, progress, stop))
         except (InputError, ModelError) as error:
             if len(jobs) == 1:
                 raise

@@ -8,12 +8,13 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geounet.classes import ClassInfo
-from geounet.errors import UsageError
+from geounet.errors import Interrupted, UsageError
 from geounet.inference.engine import Engine, Outputs
 from geounet.inference.fit import check_fit
 from geounet.inference.job import Job, check_output, open_job
@@ -108,6 +109,7 @@ def predict(
     output: str | Path,
     options: PredictOptions | None = None,
     progress: ProgressCallback = ignore_progress,
+    stop: Event | None = None,
 ) -> PredictSummary:
     """Map a scene. The same call after an interruption goes on where it stopped.
 
@@ -118,8 +120,10 @@ def predict(
         output: the mask, a GeoTIFF of uint8 class values, 255 where there is no data.
         options: how.
         progress: called while it runs.
+        stop: once it is set, the run ends after the part that it is at.
 
     Raises:
+        Interrupted: `stop` was set; the same call goes on.
         UsageError: options or an output that cannot be meant.
         InputError: the scene or AOI cannot be used.
         ModelError: the model cannot be used, or does not fit the scene.
@@ -140,7 +144,7 @@ def predict(
         parts = list_parts(plan, job.part_rows, engine, scene)
         missing = [part for part in parts if not job.is_done(tuple(outputs), part)]
         _count_parts(run, [part for part in parts if part not in missing])
-        _compute_parts(run, missing, options, progress)
+        _compute_parts(run, missing, options, progress, stop)
         progress(Progress("assemble", 0, None, "px"))
         with run.watch.measure("assemble"):
             _assemble_outputs(run, parts, options)
@@ -162,7 +166,11 @@ def _check_outputs(image: str | Path, output: Path, options: PredictOptions) -> 
 
 
 def _compute_parts(
-    run: _Run, parts: Sequence[Window], options: PredictOptions, progress: ProgressCallback
+    run: _Run,
+    parts: Sequence[Window],
+    options: PredictOptions,
+    progress: ProgressCallback,
+    stop: Event | None,
 ) -> None:
     """Predict and keep the given parts, one after the other."""
     tiles = [
@@ -193,6 +201,11 @@ def _compute_parts(
                 progress(Progress("predict", done, total, "px"))
             with run.watch.measure("write"):
                 _keep_part(run, part, arrays)
+            if stop is not None and stop.is_set() and part != parts[-1]:
+                raise Interrupted(
+                    f"{run.outputs['mask']} is unfinished: {done} of {total} pixels are done and "
+                    f"kept in {run.job.folder}; the same command goes on from there"
+                )
 
 
 def _place(result: PredictedTile, arrays: Outputs) -> None:
