@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 SIDE = 1024
 """Pixels along each side of the two scenes."""
 
+WIDTH, EPOCHS = 32, 8
+"""A small network and a short training: a minute on two cores."""
+
 
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where to work; made new.")] = Path("geounet-demo"),
@@ -57,8 +60,11 @@ def _run(folder: Path, progress: ProgressCallback) -> None:
         folder / name for name in ("run", "mask.tif", "confidence.tif", "map.gpkg")
     )
     model = run / "model.safetensors"
-    _say(f"geounet train {village.image} -l {village.labels} -o {run} --width 16 --epochs 5")
-    options = TrainOptions(width=16, epochs=5, overwrite=True)
+    _say(
+        f"geounet train {village.image} -l {village.labels} -o {run} "
+        f"--width {WIDTH} --epochs {EPOCHS}"
+    )
+    options = TrainOptions(width=WIDTH, epochs=EPOCHS, overwrite=True)
     train([village.image], [village.labels], run, options, progress)
 
     _say(f"geounet predict {town.image} -m {model} -o {mask} --confidence {confidence}")
