@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from geounet.classes import NODATA
 from geounet.vector.regions import (
     REGION,
+    Closing,
     Records,
     close_regions,
     grow_front,
@@ -21,7 +22,6 @@ from geounet.vector.regions import (
     sweep,
 )
 from geounet.vector.tracing import (
-    Rings,
     archive_corners,
     compact_archive,
     make_archive,
@@ -131,16 +131,32 @@ class Polygonizer:
         row = 0
         while (row := sweep(strip, weights, row, self._front)) < len(strip):
             self._front = grow_front(self._front)
-        archive = archive_corners(self._front, self._archive)
-        closing = close_regions(self._front, archive.rings)
-        rings = take_rings(closing.regions, archive)
-        self._archive = compact_archive(self._front, archive)
+        closing, parts = self._close()
         self._held.records["group"] = closing.groups[self._held.records["group"]]
-        parts = _join(self._held, _build(closing.regions, rings, self._transform))
+        parts = _join(self._held, parts)
         numbers = closing.numbers[parts.records["group"]]
         self._held = parts.select(numbers >= 0)
         self._held.records["group"] = numbers[numbers >= 0]
         return self._merge(parts.select(numbers < 0))
+
+    def _close(self) -> tuple[Closing, _Parts]:
+        """Take out what is complete. One region may have most vertices: nothing is held twice."""
+        archive = archive_corners(self._front, self._archive)
+        closing = close_regions(self._front, archive.rings)
+        rings = take_rings(closing.regions, archive)
+        self._archive = compact_archive(self._front, archive)
+        del archive
+        rows, cols = rings.first.T
+        first = rows.astype(np.int64) << 32 | cols
+        order = np.lexsort((first, rings.regions))  # a shell begins above all of its holes
+        first = first[order]
+        shells = np.searchsorted(rings.regions, np.arange(len(closing.regions) + 1))
+        coordinates, offsets = place_rings(rings, order, self._transform)
+        del rings
+        polygons = shapely.from_ragged_array(
+            shapely.GeometryType.POLYGON, coordinates, (offsets, shells)
+        )
+        return closing, _Parts(closing.regions, first[shells[:-1]], polygons)
 
     def _merge(self, parts: _Parts) -> Regions:
         """The regions of complete groups."""
@@ -170,19 +186,6 @@ def _weigh(confidence: NDArray[Any] | None) -> NDArray[np.int32]:
         return cast(NDArray[np.int32], table[confidence])
     weights = np.rint(np.multiply(confidence, WEIGHT, dtype=np.float64))
     return cast(NDArray[np.int32], weights.astype(np.int32))
-
-
-def _build(regions: Records, rings: Rings, transform: Affine) -> _Parts:
-    """Polygons of regions, in their order."""
-    rows, cols = rings.first.T
-    first = rows.astype(np.int64) << 32 | cols
-    order = np.lexsort((first, rings.regions))  # a shell begins above all of its holes
-    coordinates, offsets = place_rings(rings, order, transform)
-    shells = np.searchsorted(rings.regions, np.arange(len(regions) + 1))
-    polygons = shapely.from_ragged_array(
-        shapely.GeometryType.POLYGON, coordinates, (offsets, shells)
-    )
-    return _Parts(regions, first[order][shells[:-1]], polygons)
 
 
 def _join(one: _Parts, other: _Parts) -> _Parts:
