@@ -8,8 +8,8 @@ from networks import make_model
 from rasters import read_raster, write_raster
 from test_inference_predict import make_pixels
 
-from geounet.errors import UsageError
-from geounet.inference import PredictOptions, predict
+from geounet.errors import ResourceError, UsageError
+from geounet.inference import PredictOptions, TorchEngine, predict
 
 needs_openvino = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None, reason="the extra openvino is not installed"
@@ -68,3 +68,38 @@ def test_an_engine_that_is_not_installed(tmp_path, monkeypatch):
     assert predict(scene, model, tmp_path / "mask.tif").engine == "torch"
     with pytest.raises(UsageError, match=r"geounet\[openvino\]"):
         predict(scene, model, tmp_path / "other.tif", PredictOptions(engine="openvino"))
+
+
+@pytest.mark.parametrize("most", [3, 1.3, 0.5, 0.1])
+def test_what_does_not_fit_is_halved(tmp_path, monkeypatch, most):
+    """A device for `most` tiles of 96 with their margins: batches, then tiles are cut in two."""
+    _, model = make_model(tmp_path, depth=2)
+    scene = write_raster(tmp_path / "scene.tif", make_pixels(170, 230))
+    options = PredictOptions(engine="torch", precision="float32", tile=96, batch=4)
+    predict(scene, model, tmp_path / "expected.tif", options)
+    original, refused = TorchEngine.__call__, []
+    budget = most * (96 + 2 * model.network.geometry.read_margin) ** 2
+
+    def call(self, image, valid):
+        if valid.size > budget:
+            refused.append(valid.size)
+            raise MemoryError
+        return original(self, image, valid)
+
+    monkeypatch.setattr(TorchEngine, "__call__", call)
+    predict(scene, model, tmp_path / "mask.tif", options)
+    assert (tmp_path / "mask.tif").read_bytes() == (tmp_path / "expected.tif").read_bytes()
+    assert refused
+    assert len(refused) == len(set(refused))  # what failed once is not tried again
+
+
+def test_a_device_too_small_for_anything(tmp_path, monkeypatch):
+    def call(self, image, valid):
+        raise MemoryError
+
+    _, model = make_model(tmp_path)
+    scene = write_raster(tmp_path / "scene.tif", make_pixels(70, 70))
+    monkeypatch.setattr(TorchEngine, "__call__", call)
+    with pytest.raises(ResourceError, match="memory is too small"):
+        predict(scene, model, tmp_path / "mask.tif", PredictOptions(engine="torch"))
+    assert not (tmp_path / "mask.tif").exists()

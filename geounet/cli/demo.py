@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,55 +42,61 @@ def demo(
     except OSError as error:
         raise ResourceError(f"{folder} cannot be made: {error.strerror}") from error
     with progress_bars(quiet=quiet) as progress:
-        _run(folder, progress)
+        for line in _run(folder, progress):
+            if not quiet:
+                typer.echo(line, err=True)
     if not quiet:
-        typer.echo(f"\nAll of it took {time.monotonic() - started:.0f} s.")
-        typer.echo(f"Look at {folder / 'preview.png'}, then open in QGIS:")
-        typer.echo(f"  {folder / 'town.tif'}, {folder / 'mask.tif'}, {folder / 'map.gpkg'}")
-        typer.echo("Next, on your own data: geounet train --help")
+        typer.echo(
+            f"\nAll of it took {time.monotonic() - started:.0f} s. Look at "
+            f"{folder / 'preview.png'}, then open in QGIS:\n"
+            f"  {folder / 'town.tif'}, {folder / 'mask.tif'}, {folder / 'map.gpkg'}\n"
+            "Next, on your own data: geounet train --help",
+            err=True,
+        )
 
 
-def _run(folder: Path, progress: ProgressCallback) -> None:
+def _run(folder: Path, progress: ProgressCallback) -> Iterator[str]:
+    """Do it all; yields what to say."""
+    from geounet.cli.evaluate import describe as describe_evaluation
+    from geounet.cli.predict import describe as describe_prediction
+    from geounet.cli.train import describe as describe_training
     from geounet.evaluation import EvaluateOptions, evaluate
     from geounet.inference import PredictOptions, predict
     from geounet.training import TrainOptions, train
     from geounet.vector import PolygonizeOptions, polygonize
 
     village, town = _draw(folder, "village", seed=1), _draw(folder, "town", seed=2)
-    run, mask, confidence, polygons = (
+    yield f"drew {village.image} and {town.image}, with labels"
+    run, mask, sure, polygons = (
         folder / name for name in ("run", "mask.tif", "confidence.tif", "map.gpkg")
     )
     model = run / "model.safetensors"
-    _say(
-        f"geounet train {village.image} -l {village.labels} -o {run} "
-        f"--width {WIDTH} --epochs {EPOCHS}"
-    )
+
+    yield f"\n$ geounet train {village.image} -l {village.labels} -o {run} {_options()}"
     options = TrainOptions(width=WIDTH, epochs=EPOCHS, overwrite=True)
-    train([village.image], [village.labels], run, options, progress)
+    yield describe_training(train([village.image], [village.labels], run, options, progress))
 
-    _say(f"geounet predict {town.image} -m {model} -o {mask} --confidence {confidence}")
-    predict_options = PredictOptions(confidence=confidence, overwrite=True)
-    predict(town.image, model, mask, predict_options, progress)
+    yield f"\n$ geounet predict {town.image} -m {model} -o {mask} --confidence {sure}"
+    predict_options = PredictOptions(confidence=sure, overwrite=True)
+    yield describe_prediction(predict(town.image, model, mask, predict_options, progress))
 
-    _say(f"geounet polygonize {mask} {polygons} --confidence {confidence}")
-    summary = polygonize(
-        mask, polygons, PolygonizeOptions(confidence=confidence, overwrite=True), progress
-    )
-    typer.echo(f"{summary.polygons} polygons")
+    yield f"\n$ geounet polygonize {mask} {polygons} --confidence {sure}"
+    made = polygonize(mask, polygons, PolygonizeOptions(confidence=sure, overwrite=True), progress)
+    yield f"{made.polygons} polygons"
 
-    _say(f"geounet evaluate {mask} -l {town.labels}")
-    from geounet.cli.evaluate import describe
-
-    typer.echo(describe(evaluate(mask, town.labels, EvaluateOptions(), progress)))
+    yield f"\n$ geounet evaluate {mask} -l {town.labels}"
+    yield describe_evaluation(evaluate(mask, town.labels, EvaluateOptions(), progress))
     _draw_preview(folder / "preview.png", town, mask)
+
+
+def _options() -> str:
+    return f"--width {WIDTH} --epochs {EPOCHS}"
 
 
 def _draw(folder: Path, name: str, seed: int) -> LandscapeFiles:
     from geounet.cli.landscape import make_landscape, write_landscape
 
-    files = write_landscape(folder, name, make_landscape(seed, SIDE, SIDE))
-    typer.echo(f"drew {files.image} and {files.labels.name}")
-    return files
+    return write_landscape(folder, name, make_landscape(seed, SIDE, SIDE))
 
 
 def _draw_preview(path: Path, town: LandscapeFiles, mask: Path) -> None:
@@ -108,7 +115,3 @@ def _draw_preview(path: Path, town: LandscapeFiles, mask: Path) -> None:
         pictures.append(colour_mask(values[0].astype(np.uint8), classes))
     gap = np.full((rgb.shape[0], 16, 3), 255, np.uint8)
     imsave(path, np.concatenate([pictures[0], gap, pictures[1], gap, pictures[2]], axis=1))
-
-
-def _say(command: str) -> None:
-    typer.secho(f"\n$ {command}", bold=True)

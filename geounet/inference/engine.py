@@ -52,6 +52,9 @@ class Engine(Protocol):
         Args:
             image: (N, bands, h, w), the scene's values as they are.
             valid: (N, h, w), True = data.
+
+        Raises:
+            MemoryError: the batch does not fit the device.
         """
 
 
@@ -75,11 +78,18 @@ class TorchEngine:
         device = self.runtime.device
         if device.type == "mps" and image.dtype.itemsize > 4:
             image = image.astype(np.float32)
-        outputs = self.predictor(
-            torch.from_numpy(image).to(device, non_blocking=True),
-            torch.from_numpy(valid).to(device, non_blocking=True),
-        )
-        return {kind: x.cpu().numpy() for kind, x in outputs.items()}
+        try:
+            outputs = self.predictor(
+                torch.from_numpy(image).to(device, non_blocking=True),
+                torch.from_numpy(valid).to(device, non_blocking=True),
+            )
+            return {kind: x.cpu().numpy() for kind, x in outputs.items()}
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+            raise MemoryError(str(error)) from error
 
 
 def make_engine(
@@ -102,3 +112,8 @@ def make_ensemble(
         ModelError: a network cannot be tiled exactly.
     """
     return TorchEngine(Predictor(members, request), runtime)
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """On the CPU torch raises a plain RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from geounet.classes import NODATA
+from geounet.errors import ResourceError
 from geounet.inference.engine import Engine, Outputs
 from geounet.inference.pipeline import Stopwatch, interleave, threaded
 from geounet.inference.predictor import nodata_of
 from geounet.inference.tiling import Tile, fit_tile, plan_tiles
+from geounet.models import Geometry
 from geounet.raster import Scene, Window
 from geounet.vector import rasterize_inside
 
@@ -60,6 +63,13 @@ class PredictedTile:
     is_skipped: bool
 
 
+@dataclass
+class Limit:
+    """What is known of the device's memory: batches of so many read pixels did not fit."""
+
+    pixels: float = math.inf
+
+
 @dataclass(frozen=True)
 class Stream:
     """How tiles flow.
@@ -72,6 +82,7 @@ class Stream:
         readers: reading threads.
         depth: tiles that each stage may be ahead; 0: no threads, same result.
         watch: collects the seconds of each stage.
+        limit: of the device's memory, learnt on the way.
     """
 
     open_source: Callable[[], Scene]
@@ -81,6 +92,7 @@ class Stream:
     readers: int = 1
     depth: int = 2
     watch: Stopwatch = field(default_factory=Stopwatch)
+    limit: Limit = field(default_factory=Limit)
 
     def run(self, tiles: Sequence[tuple[Window, Tile]]) -> Generator[PredictedTile]:
         """The results of (part, tile) pairs, in their order."""
@@ -102,7 +114,7 @@ class Stream:
         with closing(tiles):
             for group in batch_tiles(tiles, self.batch):
                 with self.watch.measure("network"):
-                    results = predict_tiles(self.engine, group)
+                    results = predict_tiles(self.engine, group, self.limit)
                 yield from results
 
 
@@ -134,18 +146,80 @@ def batch_tiles(tiles: Iterable[LoadedTile], size: int) -> Iterator[list[LoadedT
         yield group
 
 
-def predict_tiles(engine: Engine, group: Sequence[LoadedTile]) -> list[PredictedTile]:
-    """The results of some tiles of one shape; those without a wanted pixel skip the network."""
+def predict_tiles(
+    engine: Engine, group: Sequence[LoadedTile], limit: Limit | None = None
+) -> list[PredictedTile]:
+    """The results of some tiles of one shape; those without a wanted pixel skip the network.
+
+    What does not fit the device's memory is halved, with the same result.
+
+    Raises:
+        ResourceError: not even the smallest tile fits.
+    """
     needed = [loaded for loaded in group if loaded.needs_network]
-    if not needed:
-        return [_blank_tile(engine, loaded) for loaded in group]
-    outputs = engine(
-        np.stack([loaded.image for loaded in needed]), np.stack([loaded.valid for loaded in needed])
-    )
-    results = iter([_cut_tile(outputs, i, loaded) for i, loaded in enumerate(needed)])
+    results = iter(_run_engine(engine, needed, limit or Limit()))
     return [
         next(results) if loaded.needs_network else _blank_tile(engine, loaded) for loaded in group
     ]
+
+
+def _run_engine(engine: Engine, needed: Sequence[LoadedTile], limit: Limit) -> list[PredictedTile]:
+    pixels = sum(loaded.valid.size for loaded in needed)
+    if not needed:
+        return []
+    if pixels < limit.pixels:
+        try:
+            outputs = engine(
+                np.stack([loaded.image for loaded in needed]),
+                np.stack([loaded.valid for loaded in needed]),
+            )
+            return [_cut_tile(outputs, i, loaded) for i, loaded in enumerate(needed)]
+        except MemoryError:
+            limit.pixels = pixels
+    if len(needed) > 1:
+        middle = len(needed) // 2
+        halves = (needed[:middle], needed[middle:])
+        return [result for half in halves for result in _run_engine(engine, half, limit)]
+    return [_run_split(engine, needed[0], limit)]
+
+
+def _run_split(engine: Engine, loaded: LoadedTile, limit: Limit) -> PredictedTile:
+    """One tile in two halves."""
+    joined = _blank_tile(engine, loaded)
+    for half in split_tile(loaded, engine.geometry):
+        for result in predict_tiles(engine, [half], limit):
+            rows, cols = result.window.relative_to(joined.window).slices()
+            for kind, values in result.outputs.items():
+                joined.outputs[kind][..., rows, cols] = values
+    return replace(joined, is_skipped=False)
+
+
+def split_tile(loaded: LoadedTile, geometry: Geometry) -> Iterator[LoadedTile]:
+    """Two tiles that write what this one does, cut at a multiple of the stride.
+
+    Raises:
+        ResourceError: it is as small as a tile can be.
+    """
+    tile, stride = loaded.tile, geometry.stride
+    height, width = tile.cover.shape
+    if max(height, width) < 2 * stride:
+        raise ResourceError(
+            "the device's memory is too small for this network even with the smallest tiles; "
+            "free some, or use --device cpu"
+        )
+    half = -(-max(height, width) // (2 * stride)) * stride
+    for cover in tile.cover.blocks(*((half, width) if height >= width else (height, half))):
+        write, read = tile.write.intersect(cover), cover.pad(geometry.read_margin)
+        rows, cols = read.relative_to(tile.read).slices()
+        wanted = loaded.wanted[write.relative_to(tile.write).slices()] if write.area else None
+        if wanted is not None:
+            yield LoadedTile(
+                part=loaded.part,
+                tile=Tile(write=write, cover=cover, read=read),
+                image=loaded.image[:, rows, cols],
+                valid=loaded.valid[rows, cols],
+                wanted=wanted,
+            )
 
 
 def predict_window(

@@ -6,7 +6,6 @@ there the layer is streamed into its final format once, and the file moved to it
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import tempfile
 import warnings
@@ -25,6 +24,7 @@ from pyproj import CRS
 from geounet.classes import ClassInfo
 from geounet.errors import ResourceError, UsageError
 from geounet.raster import publish
+from geounet.vector.geojson import convert_to_geojson
 from geounet.vector.geopackage import count_rows, finish_geopackage
 from geounet.vector.geoparquet import convert_to_geoparquet, import_pyarrow
 
@@ -34,12 +34,8 @@ BATCH = 20_000
 GROUP = 65_536
 """Rows that are held while the final file is written."""
 
-DRIVERS: dict[str, tuple[str, dict[str, str]]] = {
-    ".gpkg": ("GPKG", {}),
-    ".fgb": ("FlatGeobuf", {}),
-    ".geojson": ("GeoJSON", {"RFC7946": "YES", "COORDINATE_PRECISION": "9"}),  # 0.1 mm
-}
-"""GDAL's formats by suffix, with layer options."""
+DRIVERS = {".gpkg": "GPKG", ".fgb": "FlatGeobuf"}
+"""GDAL's formats by suffix."""
 
 FORMATS = (".gpkg", ".parquet", ".fgb", ".geojson")
 
@@ -109,10 +105,7 @@ class LayerWriter:
         suffix = self.path.suffix.lower()
         finished = self.spool.with_name(f"finished{suffix}")
         with _writing(self.path):
-            if suffix == ".parquet":
-                convert_to_geoparquet(self.spool, finished, self.layer.crs, self.bounds, GROUP)
-            else:
-                self._convert(finished, *DRIVERS[suffix])
+            self._convert(finished)
             if suffix == ".gpkg":
                 finish_geopackage(finished, self.layer.name, self.layer.style_field, classes)
             if not self._is_whole(self.spool) or not self._is_whole(finished):
@@ -153,18 +146,23 @@ class LayerWriter:
                 **options,
             )
 
-    def _convert(self, target: Path, driver: str, options: Mapping[str, str]) -> None:
+    def _convert(self, target: Path) -> None:
+        suffix, layer = target.suffix, self.layer
+        if suffix == ".parquet":
+            convert_to_geoparquet(self.spool, target, layer.crs, self.bounds, GROUP)
+        elif suffix == ".geojson" and layer.crs is not None:
+            convert_to_geojson(self.spool, target, layer.name, layer.crs, GROUP)
+        else:
+            self._convert_by_gdal(target, DRIVERS[suffix])
+
+    def _convert_by_gdal(self, target: Path, driver: str) -> None:
         with (
             pyogrio.raw.open_arrow(self.spool, use_pyarrow=False, batch_size=GROUP) as (meta, rows),
             _allow_no_crs(self.layer.crs),
         ):
+            geometry = meta["geometry_name"]
             pyogrio.raw.write_arrow(
-                rows,
-                target,
-                driver=driver,
-                geometry_name=meta["geometry_name"],
-                layer_options=options,
-                **self.layer.gdal,
+                rows, target, driver=driver, geometry_name=geometry, **self.layer.gdal
             )
 
     def _is_whole(self, path: Path) -> bool:
@@ -174,9 +172,7 @@ class LayerWriter:
         if path.suffix == ".fgb":
             fids = pyogrio.raw.read(path, columns=[], read_geometry=False, return_fids=True)[1]
             return len(fids) == self.rows
-        with path.open("rb") as file:
-            file.seek(-4, os.SEEK_END)
-            return path.suffix == ".parquet" or file.read().strip().endswith(b"}")
+        return True
 
 
 @contextmanager
