@@ -14,7 +14,7 @@ import numpy as np
 import pyogrio
 import pytest
 import shapely
-from pyproj import CRS, Transformer
+from pyproj import CRS, Geod, Transformer
 
 from geounet.classes import make_classes
 from geounet.errors import ResourceError, UsageError
@@ -133,6 +133,23 @@ def test_geojson_is_that_of_the_rfc(tmp_path):
     lon, lat = to_lonlat.transform(500_000, 5_000_000)
     (ring,) = feature["geometry"]["coordinates"]
     assert min(abs(x - lon) + abs(y - lat) for x, y in ring) < 2e-9
+
+
+def test_geojson_is_cut_at_the_180th_meridian(tmp_path):
+    layer = make_layer(crs="EPSG:32760")  # its eastern edge
+    rows = make_rows(1)[1]
+    shell = shapely.box(790_000, 7_000_000, 810_000, 7_010_000)
+    hole = shapely.box(792_000, 7_001_000, 808_000, 7_002_000)
+    shape = np.array([shapely.Polygon(shell.exterior, [hole.exterior])])
+    (parts,) = read(write(tmp_path / "out.geojson", [(shape, rows)], layer)).geometry
+    west, east = sorted(parts.geoms, key=lambda part: -part.bounds[0])
+    assert west.bounds[2] == 180
+    assert east.bounds[0] == -180
+    assert 179 < west.bounds[0] < 180
+    assert -180 < east.bounds[2] < -179
+    geod = Geod(ellps="WGS84")
+    area = sum(geod.geometry_area_perimeter(part)[0] for part in parts.geoms)
+    assert area == pytest.approx(shape[0].area, rel=3e-3)
 
 
 def test_geopackage_has_an_index_and_a_style(tmp_path):

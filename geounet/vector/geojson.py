@@ -66,9 +66,10 @@ def _make_features(source: Path, name: str, crs: CRS, rows: int) -> Iterator[str
 
 def _cut_at_180(polygon: shapely.Geometry) -> shapely.Geometry:
     """A polygon whose longitudes jump from 180 to -180, as parts on either side."""
-    unwrapped = shapely.transform(polygon, lambda xy: np.where(xy < (0, -90), xy + (360, 0), xy))
-    western = shapely.intersection(unwrapped, shapely.box(0, -90, 180, 90))
-    eastern = shapely.intersection(unwrapped, shapely.box(180, -90, 360, 90))
-    moved = shapely.transform(eastern, lambda xy: xy - (360, 0))
-    parts = shapely.get_parts([western, moved])
-    return shapely.orient_polygons(shapely.multipolygons(parts))
+    whole = shapely.transform(polygon, lambda xy: np.column_stack([xy[:, 0] % 360, xy[:, 1]]))
+    western = shapely.intersection(whole, shapely.box(0, -90, 180, 90))
+    eastern = shapely.intersection(whole, shapely.box(180, -90, 360, 90))
+    moved = shapely.transform(eastern, lambda xy: np.subtract(xy, (360, 0)))
+    parts = shapely.get_parts(np.array([western, moved], np.object_))
+    areas = parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON]
+    return shapely.MultiPolygon(shapely.orient_polygons(areas).tolist())

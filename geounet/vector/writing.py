@@ -28,7 +28,7 @@ from geounet.vector.geojson import convert_to_geojson
 from geounet.vector.geopackage import count_rows, finish_geopackage
 from geounet.vector.geoparquet import convert_to_geoparquet, import_pyarrow
 
-BATCH = 20_000
+BATCH = 10_000
 """Rows that go to the spool at once."""
 
 GROUP = 65_536
@@ -151,7 +151,7 @@ class LayerWriter:
         if suffix == ".parquet":
             convert_to_geoparquet(self.spool, target, layer.crs, self.bounds, GROUP)
         elif suffix == ".geojson" and layer.crs is not None:
-            convert_to_geojson(self.spool, target, layer.name, layer.crs, GROUP)
+            convert_to_geojson(self.spool, target, layer.name, layer.crs, BATCH)
         else:
             self._convert_by_gdal(target, DRIVERS[suffix])
 
