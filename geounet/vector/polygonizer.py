@@ -12,22 +12,15 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from geounet.classes import NODATA
-from geounet.vector.regions import (
-    REGION,
-    Closing,
-    Records,
-    close_regions,
-    grow_front,
-    make_front,
-    sweep,
-)
-from geounet.vector.tracing import (
+from geounet.vector.archive import (
     archive_corners,
     compact_archive,
     make_archive,
-    place_rings,
     take_rings,
 )
+from geounet.vector.front import REGION, Records, grow_front, make_front
+from geounet.vector.regions import Closing, close_regions, sweep
+from geounet.vector.tracing import cut_rings, place_rings
 
 SWEEP_PIXELS = 1 << 20
 """Pixels swept before complete regions are taken out: their corners fit a processor's cache."""
@@ -143,7 +136,7 @@ class Polygonizer:
         """Take out what is complete. One region may have most vertices: nothing is held twice."""
         archive = archive_corners(self._front, self._archive)
         closing = close_regions(self._front, archive.rings)
-        rings = take_rings(closing.regions, archive)
+        rings = cut_rings(take_rings(closing.regions, archive))
         self._archive = compact_archive(self._front, archive)
         del archive
         rows, cols = rings.first.T
