@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -18,7 +19,7 @@ from geounet.inference.options import PredictOptions
 QUALITY = "Quality"
 
 if TYPE_CHECKING:
-    from geounet.inference import PredictSummary
+    from geounet.inference import PredictSummary, Verification
     from geounet.progress import ProgressCallback
 
 
@@ -137,6 +138,23 @@ def predict(
         int,
         typer.Option(min=1, max=64, help="Threads that read.", rich_help_panel=p.SPEED),
     ] = PredictOptions.readers,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print the plan and the time it would take; write nothing.",
+            rich_help_panel=QUALITY,
+        ),
+    ] = False,
+    verify: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Then compute N random windows again with another tiling, and compare.",
+            rich_help_panel=QUALITY,
+        ),
+    ] = 0,
     overwrite: p.Overwrite = PredictOptions.overwrite,
     json: p.Json = False,
     quiet: p.Quiet = False,
@@ -171,16 +189,21 @@ def predict(
             f"--polygons, --confidence and --scores take one image, not {len(jobs)}; "
             "run geounet for each image"
         )
+    if dry_run:
+        _foresee(jobs, model, options, json)
+        return
     with progress_bars(quiet=quiet) as progress:
         with stop_gently("the part that it is at") as stop:
             summaries, failures = _predict_all(jobs, model, options, progress, stop)
         if polygons and summaries:
             _polygonize(summaries[0], polygons, overwrite, progress)
+    checks = _verify(jobs, model, summaries, options, verify) if verify else []
     if json:
-        print_json({"masks": summaries, "failed": [str(error) for error in failures]})
+        failed = [str(error) for error in failures]
+        print_json({"masks": summaries, "failed": failed, "verified": checks})
     if not quiet:
-        for summary in summaries:
-            typer.echo(describe(summary), err=True)
+        for line in [*map(describe, summaries), *map(_describe_check, checks)]:
+            typer.echo(line, err=True)
     if failures:
         raise failures[0]
 
@@ -237,6 +260,42 @@ def _polygonize(
 
     options = PolygonizeOptions(confidence=summary.confidence, overwrite=overwrite)
     polygonize_mask(summary.output, polygons, options, progress)
+
+
+def _foresee(
+    jobs: list[tuple[str, Path]], model: list[Path], options: PredictOptions, json: bool
+) -> None:
+    from geounet.inference import foresee
+
+    outlooks = [foresee(image, model, output, options) for image, output in jobs]
+    if json:
+        print_json(outlooks)
+        return
+    for (image, output), outlook in zip(jobs, outlooks, strict=True):
+        typer.echo(f"{image} -> {output}", err=True)
+        for name, value in dataclasses.asdict(outlook).items():
+            typer.echo(f"  {name.replace('_', ' '):<14} {value}", err=True)
+
+
+def _verify(
+    jobs: list[tuple[str, Path]],
+    model: list[Path],
+    summaries: list[PredictSummary],
+    options: PredictOptions,
+    windows: int,
+) -> list[Verification]:
+    from geounet.inference import verify
+
+    images = {output: image for image, output in jobs}
+    return [verify(images[s.output], model, s.output, options, windows) for s in summaries]
+
+
+def _describe_check(check: Verification) -> str:
+    return (
+        f"verified {check.windows} windows with another tiling: {check.labels_changed} of "
+        f"{check.pixels} labels changed, scores differ by {check.largest_score_difference:.1e} "
+        "at most"
+    )
 
 
 def describe(summary: PredictSummary) -> str:

@@ -5,6 +5,8 @@ from .engine import make_ensemble as make_ensemble
 from .fit import check_fit as check_fit
 from .loading import load_models as load_models
 from .options import PredictOptions as PredictOptions
+from .outlook import Outlook as Outlook
+from .outlook import foresee as foresee
 from .pipeline import interleave as interleave
 from .pipeline import threaded as threaded
 from .prediction import PredictSummary as PredictSummary
@@ -16,3 +18,5 @@ from .runtime import resolve_runtime as resolve_runtime
 from .streaming import predict_window as predict_window
 from .tiling import Tile as Tile
 from .tiling import plan_tiles as plan_tiles
+from .verification import Verification as Verification
+from .verification import verify as verify

@@ -59,11 +59,12 @@ def make_plan(
     """
     extent, aoi = _find_extent(scene, options)
     runtime = engine.runtime
-    side = options.tile or _choose_tile(models, engine, runtime, options.max_memory)
+    batch = options.batch or (4 if runtime.device.type == "cuda" else 1)
+    budget = options.max_memory or _default_memory(runtime)
+    side = options.tile or _choose_tile(models, engine, batch, budget)
     side = max(side, engine.geometry.stride)
     tile_shape = fit_tile(extent, side, engine.geometry.stride)
     part_rows = choose_part_rows(extent, tile_shape[0])
-    batch = options.batch or (4 if runtime.device.type == "cuda" else 1)
     return Plan(extent, aoi, tile_shape, batch, part_rows)
 
 
@@ -99,19 +100,28 @@ def _find_extent(scene: Scene, options: PredictOptions) -> tuple[Window, BaseGeo
     return extent, aoi
 
 
-def _choose_tile(
-    models: Sequence[Model], engine: Engine, runtime: Runtime, max_memory: int | None
-) -> int:
-    free = free_memory(runtime.device)
-    on_host = runtime.device.type == "cpu"
-    budget = max_memory or (min(free // 2, DEFAULT_MEMORY) if on_host else free // 2)
-    forms = [(to_inference_form(one.network), len(one.spec.bands)) for one in models]
+def count_memory(models: Sequence[Model], engine: Engine, side: int, batch: int) -> int:
+    """Bytes that batches of tiles of a side take at most: activations, and on the CPU the rest."""
+    read = side + 2 * engine.geometry.read_margin
+    activations = max(
+        activation_bytes(
+            to_inference_form(one.network), len(one.spec.bands), read, engine.runtime.dtype
+        )
+        for one in models
+    )
+    return batch * activations + (BASE_MEMORY if engine.runtime.device.type == "cpu" else 0)
+
+
+def _choose_tile(models: Sequence[Model], engine: Engine, batch: int, budget: int) -> int:
     for side in TILE_SIDES:
-        read = side + 2 * engine.geometry.read_margin
-        needed = max(activation_bytes(form, bands, read, runtime.dtype) for form, bands in forms)
-        if needed + (BASE_MEMORY if on_host else 0) <= budget:
+        if count_memory(models, engine, side, batch) <= budget:
             return side
     raise ResourceError(
         f"{budget / 2**20:.0f} MB of memory are too little for this model even at tiles of "
         f"{TILE_SIDES[-1]}; give more with --max-memory"
     )
+
+
+def _default_memory(runtime: Runtime) -> int:
+    free = free_memory(runtime.device)
+    return min(free // 2, DEFAULT_MEMORY) if runtime.device.type == "cpu" else free // 2

@@ -14,25 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geounet.classes import ClassInfo
-from geounet.errors import Interrupted, UsageError
+from geounet.errors import Interrupted
 from geounet.inference.engine import Engine, Outputs
-from geounet.inference.fit import check_fit
-from geounet.inference.job import Job, check_output, open_job
-from geounet.inference.loading import ModelLike, load_models, start_engine
+from geounet.inference.job import Job, open_job
+from geounet.inference.loading import ModelLike
 from geounet.inference.options import PredictOptions
 from geounet.inference.pipeline import Stopwatch
-from geounet.inference.plan import Plan, list_parts, list_tiles, make_plan
+from geounet.inference.plan import Plan, list_parts, list_tiles
 from geounet.inference.predictor import STEPS, nodata_of
+from geounet.inference.preparation import check_outputs, prepare
 from geounet.inference.provenance import make_fingerprint, make_tags
 from geounet.inference.streaming import PredictedTile, Stream
 from geounet.models import Model
 from geounet.progress import Progress, ProgressCallback, ignore_progress
-from geounet.raster import Scene, Window, assemble, limit_cache, open_scene, write_part
-
-CACHE_BYTES = 128 * 2**20
-"""GDAL's block cache: neighbouring tiles share a margin, not more."""
-
-RASTER_SUFFIXES = (".tif", ".tiff")
+from geounet.raster import Scene, Window, assemble, open_scene, write_part
 
 
 @dataclass(frozen=True)
@@ -131,13 +126,8 @@ def predict(
     """
     options = options or PredictOptions()
     started = time.perf_counter()
-    outputs = _check_outputs(image, Path(output), options)
-    models = load_models(model)
-    with limit_cache(CACHE_BYTES), open_scene(image, options.bands) as scene:
-        for one in models:
-            check_fit(one.spec, scene, options)
-        engine = start_engine(models, scene.dtype, options)
-        plan = make_plan(scene, models, engine, options)
+    outputs = check_outputs(image, Path(output), options)
+    with prepare(image, model, options) as (scene, models, engine, plan):
         fingerprint = make_fingerprint(scene, models, engine, plan.extent, options)
         job = open_job(outputs["mask"], fingerprint, plan.part_rows, overwrite=options.overwrite)
         run = _Run(scene, models, engine, plan, job, outputs)
@@ -150,19 +140,6 @@ def predict(
             _assemble_outputs(run, parts, options)
     job.remove()
     return _summarize(run, len(parts) - len(missing), time.perf_counter() - started)
-
-
-def _check_outputs(image: str | Path, output: Path, options: PredictOptions) -> dict[str, Path]:
-    """The output files by kind, the mask last: a part is done once its mask is there."""
-    named = {"confidence": options.confidence, "scores": options.scores, "mask": output}
-    outputs = {kind: path for kind, path in named.items() if path is not None}
-    for path in outputs.values():
-        check_output(path, RASTER_SUFFIXES, overwrite=options.overwrite)
-        if path.exists() and Path(image).exists() and path.samefile(image):
-            raise UsageError(f"{path} is the scene itself; choose another output")
-    if len({path.absolute() for path in outputs.values()}) < len(outputs):
-        raise UsageError(f"{output} is named for two outputs; choose different names")
-    return outputs
 
 
 def _compute_parts(

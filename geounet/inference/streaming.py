@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from geounet.classes import NODATA
 from geounet.errors import ResourceError
 from geounet.inference.engine import Engine, Outputs
 from geounet.inference.pipeline import Stopwatch, interleave, threaded
@@ -229,13 +228,20 @@ def predict_window(
 
     Reads by the given handle, in the calling thread.
     """
-    geometry = engine.geometry
+    return predict_window_outputs(engine, scene, window, tile)["mask"]
+
+
+def predict_window_outputs(engine: Engine, scene: Scene, window: Window, tile: int) -> Outputs:
+    """All outputs of a window of a scene, as `predict_window`."""
+    geometry, request = engine.geometry, engine.request
     shape = fit_tile(window, max(tile, geometry.stride), geometry.stride)
-    mask = np.full(window.shape, NODATA, np.uint8)
+    outputs = {k: request.make_blank(k, engine.classes, window.shape) for k in request.kinds}
     for one in plan_tiles(window, shape, geometry.stride, geometry.read_margin):
         (result,) = predict_tiles(engine, [load_tile(scene, window, one)])
-        mask[result.window.relative_to(window).slices()] = result.outputs["mask"]
-    return mask
+        rows, cols = result.window.relative_to(window).slices()
+        for kind, values in result.outputs.items():
+            outputs[kind][..., rows, cols] = values
+    return outputs
 
 
 def _cut_tile(outputs: Outputs, index: int, loaded: LoadedTile) -> PredictedTile:

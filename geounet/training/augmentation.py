@@ -12,13 +12,13 @@ from geounet.training.options import Augment
 Augmentation = Callable[[Tensor, Tensor, Generator], tuple[Tensor, Tensor]]
 """Image (N, B, h, w) and labels (N, H, W) of a batch -> the same, varied."""
 
-BRIGHTNESS = 0.2
+BRIGHTNESS = 0.1
 """Standard deviation of the shift, in standard deviations of the training pixels."""
 
-CONTRAST = 0.2
+CONTRAST = 0.1
 """Standard deviation of the logarithm of the factor."""
 
-PER_BAND = 0.5
+PER_BAND = 0.3
 """How much of either is drawn for each band rather than for all together."""
 
 

@@ -72,7 +72,7 @@ class TrainOptions:
     label_options: LabelOptions = LabelOptions()  # noqa: RUF009  frozen
     val_images: tuple[str | Path, ...] = ()
     val_labels: tuple[str | Path, ...] = ()
-    val_fraction: float = 0.2
+    val_fraction: float = 0.1
     aoi: Path | None = None
     bbox: Bounds | None = None
     architecture: str = "resunet"
@@ -83,8 +83,8 @@ class TrainOptions:
     blocks: tuple[int, ...] | None = None
     dropout: float | None = None
     chip: int = 256
-    batch: int = 4
-    epochs: int = 14
+    batch: int = 8
+    epochs: int = 22
     max_time_min: float | None = None
     lr: float = 3e-3
     weight_decay: float = 0.01

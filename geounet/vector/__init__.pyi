@@ -9,10 +9,10 @@ from .labels import Labels as Labels
 from .labels import open_labels as open_labels
 from .matching import match_labels as match_labels
 from .options import PolygonizeOptions as PolygonizeOptions
-from .polygonize import PolygonizeSummary as PolygonizeSummary
-from .polygonize import polygonize as polygonize
 from .polygonizer import Polygonizer as Polygonizer
 from .polygonizer import Regions as Regions
+from .polygonizing import PolygonizeSummary as PolygonizeSummary
+from .polygonizing import polygonize as polygonize
 from .rasterize import rasterize_inside as rasterize_inside
 from .reading import read_aoi as read_aoi
 from .reading import read_polygons as read_polygons

@@ -1,0 +1,113 @@
+"""What a run would do, without doing it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from geounet.inference.loading import ModelLike
+from geounet.inference.options import PredictOptions
+from geounet.inference.plan import count_memory, list_parts, list_tiles
+from geounet.inference.preparation import Prepared, check_outputs, prepare
+from geounet.inference.streaming import load_tile, predict_tiles
+
+TIMED_TILES = 3
+"""Tiles that are computed to tell the time; the first, which is slower, does not count."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """The plan of a run, in numbers.
+
+    Attributes:
+        width: columns of the output.
+        height: rows of the output.
+        tiles: number of tiles.
+        tile_shape: their height and width.
+        margin: context read on each side of a tile, in pixels.
+        batch: tiles per step.
+        parts: number of parts.
+        part_rows: rows of a part.
+        engine: what will run the network.
+        device: where.
+        precision: in which arithmetic.
+        memory_bytes: of activations and what surrounds them, estimated.
+        output_bytes: of the outputs before compression, by kind.
+        expected_s: seconds, from the time of a few tiles; None if there is no tile.
+    """
+
+    width: int
+    height: int
+    tiles: int
+    tile_shape: tuple[int, int]
+    margin: int
+    batch: int
+    parts: int
+    part_rows: int
+    engine: str
+    device: str
+    precision: str
+    memory_bytes: int
+    output_bytes: dict[str, int]
+    expected_s: float | None
+
+
+def foresee(
+    image: str | Path,
+    model: ModelLike | Sequence[ModelLike],
+    output: str | Path,
+    options: PredictOptions | None = None,
+) -> Outlook:
+    """What `predict` with these arguments would do. Writes nothing; computes a few tiles.
+
+    Raises:
+        UsageError, InputError, ModelError, ResourceError: as `predict` would.
+    """
+    options = options or PredictOptions()
+    check_outputs(image, Path(output), options)
+    with prepare(image, model, options) as prepared:
+        scene, models, engine, plan = prepared
+        parts = list_parts(plan, plan.part_rows, engine, scene)
+        tiles = sum(1 for part in parts for _ in list_tiles(plan, part, engine, scene))
+        per_tile = _time_tile(prepared)
+        blanks = {k: engine.request.make_blank(k, engine.classes, (1, 1)) for k in _kinds(prepared)}
+        return Outlook(
+            width=plan.extent.width,
+            height=plan.extent.height,
+            tiles=tiles,
+            tile_shape=plan.tile_shape,
+            margin=engine.geometry.read_margin,
+            batch=plan.batch,
+            parts=len(parts),
+            part_rows=plan.part_rows,
+            engine=engine.name,
+            device=str(engine.runtime.device),
+            precision=engine.runtime.precision,
+            memory_bytes=count_memory(models, engine, max(plan.tile_shape), plan.batch),
+            output_bytes={kind: x.nbytes * plan.extent.area for kind, x in blanks.items()},
+            expected_s=None if per_tile is None else per_tile * tiles,
+        )
+
+
+def _kinds(prepared: Prepared) -> tuple[str, ...]:
+    return prepared.engine.request.kinds
+
+
+def _time_tile(prepared: Prepared) -> float | None:
+    """Seconds of a tile that needs the network, all pixels taken for data."""
+    scene, _, engine, plan = prepared
+    parts = list_parts(plan, plan.part_rows, engine, scene)
+    tiles = (tile for part in parts for tile in list_tiles(plan, part, engine, scene))
+    elapsed = []
+    for tile in islice(tiles, TIMED_TILES):
+        loaded = load_tile(scene, plan.extent, tile)
+        loaded.wanted.fill(True)
+        started = time.perf_counter()
+        predict_tiles(engine, [loaded])
+        elapsed.append(time.perf_counter() - started)
+    return float(np.min(elapsed)) if elapsed else None
