@@ -18,6 +18,9 @@ from geounet.inference.options import PredictOptions
 
 QUALITY = "Quality"
 
+Job = tuple[str | tuple[str, ...], Path]
+"""An image, or the files of a stack, with its mask."""
+
 if TYPE_CHECKING:
     from geounet.inference import PredictSummary, Verification
     from geounet.progress import ProgressCallback
@@ -80,6 +83,14 @@ def predict(
             rich_help_panel=QUALITY,
         ),
     ] = PredictOptions.tta,
+    stack: Annotated[
+        bool,
+        typer.Option(
+            "--stack",
+            help="The images are the bands of one scene, on any grids; the first decides.",
+            rich_help_panel=p.INPUT,
+        ),
+    ] = False,
     bands: p.Bands = None,
     aoi: p.Aoi = PredictOptions.aoi,
     bbox: p.Bbox = None,
@@ -183,7 +194,7 @@ def predict(
         tta=tta,
         overwrite=overwrite,
     )
-    jobs = _pair_outputs(images, output)
+    jobs: list[Job] = [(tuple(images), output)] if stack else _pair_outputs(images, output)
     if len(jobs) > 1 and (polygons or confidence or scores):
         raise UsageError(
             f"--polygons, --confidence and --scores take one image, not {len(jobs)}; "
@@ -208,7 +219,7 @@ def predict(
         raise failures[0]
 
 
-def _pair_outputs(images: list[str], output: Path) -> list[tuple[str, Path]]:
+def _pair_outputs(images: list[str], output: Path) -> list[Job]:
     """Each scene with its mask: OUT itself for one image, OUT/<stem>.tif for several."""
     from geounet.raster import list_scenes
 
@@ -225,7 +236,7 @@ def _pair_outputs(images: list[str], output: Path) -> list[tuple[str, Path]]:
 
 
 def _predict_all(
-    jobs: list[tuple[str, Path]],
+    jobs: list[Job],
     model: list[Path],
     options: PredictOptions,
     progress: ProgressCallback,
@@ -262,9 +273,7 @@ def _polygonize(
     polygonize_mask(summary.output, polygons, options, progress)
 
 
-def _foresee(
-    jobs: list[tuple[str, Path]], model: list[Path], options: PredictOptions, json: bool
-) -> None:
+def _foresee(jobs: list[Job], model: list[Path], options: PredictOptions, json: bool) -> None:
     from geounet.inference import foresee
 
     outlooks = [foresee(image, model, output, options) for image, output in jobs]
@@ -278,7 +287,7 @@ def _foresee(
 
 
 def _verify(
-    jobs: list[tuple[str, Path]],
+    jobs: list[Job],
     model: list[Path],
     summaries: list[PredictSummary],
     options: PredictOptions,

@@ -7,13 +7,13 @@ import numpy as np
 from geounet.errors import ModelError
 from geounet.inference.options import PredictOptions
 from geounet.models import ModelSpec
-from geounet.raster import Scene
+from geounet.raster import SceneLike
 
 PIXEL_SIZE_TOLERANCE = 1.25
 """Largest ratio of pixel sizes that counts as the same: what scale augmentation covers."""
 
 
-def check_fit(spec: ModelSpec, scene: Scene, options: PredictOptions) -> None:
+def check_fit(spec: ModelSpec, scene: SceneLike, options: PredictOptions) -> None:
     """Refuse a scene that the model was not made for.
 
     Raises:
@@ -26,7 +26,7 @@ def check_fit(spec: ModelSpec, scene: Scene, options: PredictOptions) -> None:
         _check_pixel_size(spec, scene)
 
 
-def _check_bands(spec: ModelSpec, scene: Scene) -> None:
+def _check_bands(spec: ModelSpec, scene: SceneLike) -> None:
     wanted = [band.name for band in spec.bands]
     if scene.count != len(wanted):
         raise ModelError(
@@ -45,7 +45,7 @@ def _check_bands(spec: ModelSpec, scene: Scene) -> None:
     )
 
 
-def _check_dtype(spec: ModelSpec, scene: Scene) -> None:
+def _check_dtype(spec: ModelSpec, scene: SceneLike) -> None:
     trained = np.result_type(*(np.dtype(band.dtype) for band in spec.bands))
     if _range_class(trained) != _range_class(scene.dtype):
         raise ModelError(
@@ -54,7 +54,7 @@ def _check_dtype(spec: ModelSpec, scene: Scene) -> None:
         )
 
 
-def _check_pixel_size(spec: ModelSpec, scene: Scene) -> None:
+def _check_pixel_size(spec: ModelSpec, scene: SceneLike) -> None:
     wanted, found = spec.pixel_size_m, scene.grid.pixel_size_m
     if wanted is None or found is None:
         return

@@ -13,7 +13,7 @@ import numpy as np
 from geounet.inference.loading import ModelLike
 from geounet.inference.options import PredictOptions
 from geounet.inference.plan import count_memory, list_parts, list_tiles
-from geounet.inference.preparation import Prepared, check_outputs, prepare
+from geounet.inference.preparation import ImageLike, Prepared, check_outputs, prepare
 from geounet.inference.streaming import load_tile, predict_tiles
 
 TIMED_TILES = 3
@@ -58,7 +58,7 @@ class Outlook:
 
 
 def foresee(
-    image: str | Path,
+    image: ImageLike,
     model: ModelLike | Sequence[ModelLike],
     output: str | Path,
     options: PredictOptions | None = None,

@@ -16,7 +16,7 @@ from geounet.inference.parts import choose_part_rows, plan_parts
 from geounet.inference.runtime import Runtime, free_memory
 from geounet.inference.tiling import Tile, fit_tile, plan_tiles
 from geounet.models import Model, to_inference_form
-from geounet.raster import Scene, Window
+from geounet.raster import SceneLike, Window
 from geounet.vector import read_aoi
 
 TILE_SIDES = (2048, 1536, 1024, 768, 512, 384, 256, 128)
@@ -49,7 +49,7 @@ class Plan:
 
 
 def make_plan(
-    scene: Scene, models: Sequence[Model], engine: Engine, options: PredictOptions
+    scene: SceneLike, models: Sequence[Model], engine: Engine, options: PredictOptions
 ) -> Plan:
     """Decide the extent, tiles, batches and parts.
 
@@ -68,7 +68,7 @@ def make_plan(
     return Plan(extent, aoi, tile_shape, batch, part_rows)
 
 
-def list_tiles(plan: Plan, part: Window, engine: Engine, scene: Scene) -> Iterator[Tile]:
+def list_tiles(plan: Plan, part: Window, engine: Engine, scene: SceneLike) -> Iterator[Tile]:
     """The tiles of a part that the AOI touches."""
     geometry = engine.geometry
     shape = (
@@ -80,13 +80,13 @@ def list_tiles(plan: Plan, part: Window, engine: Engine, scene: Scene) -> Iterat
             yield tile
 
 
-def list_parts(plan: Plan, part_rows: int, engine: Engine, scene: Scene) -> list[Window]:
+def list_parts(plan: Plan, part_rows: int, engine: Engine, scene: SceneLike) -> list[Window]:
     """The parts that have tiles, top to bottom."""
     parts = plan_parts(plan.extent, part_rows, engine.geometry.stride)
     return [part for part in parts if any(True for _ in list_tiles(plan, part, engine, scene))]
 
 
-def _find_extent(scene: Scene, options: PredictOptions) -> tuple[Window, BaseGeometry | None]:
+def _find_extent(scene: SceneLike, options: PredictOptions) -> tuple[Window, BaseGeometry | None]:
     extent = scene.grid.extent
     if options.bbox is not None:
         extent = scene.grid.window_of(options.bbox)

@@ -1,4 +1,4 @@
-"""Scene + model -> mask: streamed in tiles, kept in parts, assembled into one file."""
+"""SceneLike + model -> mask: streamed in tiles, kept in parts, assembled into one file."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from geounet.inference.options import PredictOptions
 from geounet.inference.pipeline import Stopwatch
 from geounet.inference.plan import Plan, list_parts, list_tiles
 from geounet.inference.predictor import STEPS, nodata_of
-from geounet.inference.preparation import check_outputs, prepare
+from geounet.inference.preparation import ImageLike, check_outputs, open_image, prepare
 from geounet.inference.provenance import make_fingerprint, make_tags
 from geounet.inference.streaming import PredictedTile, Stream
 from geounet.models import Model
 from geounet.progress import Progress, ProgressCallback, ignore_progress
-from geounet.raster import Scene, Window, assemble, open_scene, write_part
+from geounet.raster import SceneLike, Window, assemble, open_scene, write_part
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ class PredictSummary:
 class _Run:
     """The state of a run: what is fixed, and what it counts."""
 
-    scene: Scene
+    image: ImageLike
+    scene: SceneLike
     models: Sequence[Model]
     engine: Engine
     plan: Plan
@@ -99,7 +100,7 @@ class _Run:
 
 
 def predict(
-    image: str | Path,
+    image: ImageLike,
     model: ModelLike | Sequence[ModelLike],
     output: str | Path,
     options: PredictOptions | None = None,
@@ -109,7 +110,7 @@ def predict(
     """Map a scene. The same call after an interruption goes on where it stopped.
 
     Args:
-        image: anything that GDAL opens.
+        image: anything that GDAL opens; several files are the bands of one scene (`open_stack`).
         model: a model file, or a loaded model; several of the same classes are an ensemble, whose
             probabilities are averaged.
         output: the mask, a GeoTIFF of uint8 class values, 255 where there is no data.
@@ -130,7 +131,7 @@ def predict(
     with prepare(image, model, options) as (scene, models, engine, plan):
         fingerprint = make_fingerprint(scene, models, engine, plan.extent, options)
         job = open_job(outputs["mask"], fingerprint, plan.part_rows, overwrite=options.overwrite)
-        run = _Run(scene, models, engine, plan, job, outputs)
+        run = _Run(image, scene, models, engine, plan, job, outputs)
         parts = list_parts(plan, job.part_rows, engine, scene)
         missing = [part for part in parts if not job.is_done(tuple(outputs), part)]
         _count_parts(run, [part for part in parts if part not in missing])
@@ -154,7 +155,7 @@ def _compute_parts(
         (part, tile) for part in parts for tile in list_tiles(run.plan, part, run.engine, run.scene)
     ]
     stream = Stream(
-        open_source=lambda: open_scene(run.scene.path, options.bands),
+        open_source=lambda: open_image(run.image, options),
         engine=run.engine,
         aoi=run.plan.aoi,
         batch=run.plan.batch,

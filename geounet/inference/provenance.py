@@ -10,11 +10,11 @@ from geounet import __version__
 from geounet.inference.engine import Engine
 from geounet.inference.options import PredictOptions
 from geounet.models import Model, file_digest
-from geounet.raster import Scene, Window
+from geounet.raster import SceneLike, Window
 
 
 def make_fingerprint(
-    scene: Scene,
+    scene: SceneLike,
     models: Sequence[Model],
     engine: Engine,
     extent: Window,
@@ -22,7 +22,7 @@ def make_fingerprint(
 ) -> dict[str, Any]:
     """All that can change a pixel of the result. Tiles, batches and readers cannot."""
     return {
-        "scene": _identify_file(scene.path),
+        "scene": [_identify_file(file) for file in scene.files],
         "scene size": list(scene.grid.shape),
         "bands": list(scene.bands),
         "model": [model.digest for model in models],
@@ -38,7 +38,7 @@ def make_fingerprint(
 
 
 def make_tags(
-    scene: Scene, models: Sequence[Model], engine: Engine, options: PredictOptions
+    scene: SceneLike, models: Sequence[Model], engine: Engine, options: PredictOptions
 ) -> dict[str, str]:
     """GDAL metadata of an output. No date: the same run gives the same bytes."""
     geometry = engine.geometry

@@ -17,7 +17,7 @@ from geounet.inference.pipeline import Stopwatch, interleave, threaded
 from geounet.inference.predictor import nodata_of
 from geounet.inference.tiling import Tile, fit_tile, plan_tiles
 from geounet.models import Geometry
-from geounet.raster import Scene, Window
+from geounet.raster import SceneLike, Window
 from geounet.vector import rasterize_inside
 
 
@@ -84,7 +84,7 @@ class Stream:
         limit: of the device's memory, learnt on the way.
     """
 
-    open_source: Callable[[], Scene]
+    open_source: Callable[[], SceneLike]
     engine: Engine
     aoi: BaseGeometry | None = None
     batch: int = 1
@@ -118,7 +118,7 @@ class Stream:
 
 
 def load_tile(
-    scene: Scene, part: Window, tile: Tile, aoi: BaseGeometry | None = None
+    scene: SceneLike, part: Window, tile: Tile, aoi: BaseGeometry | None = None
 ) -> LoadedTile:
     """Read what a tile needs. Polygons of the AOI are in the scene's CRS."""
     image, valid = scene.read(tile.read)
@@ -222,7 +222,7 @@ def split_tile(loaded: LoadedTile, geometry: Geometry) -> Iterator[LoadedTile]:
 
 
 def predict_window(
-    engine: Engine, scene: Scene, window: Window, tile: int = 512
+    engine: Engine, scene: SceneLike, window: Window, tile: int = 512
 ) -> NDArray[np.uint8]:
     """The mask of a window of a scene, uint8 (H, W): the cut of the mask of the whole scene.
 
@@ -231,7 +231,7 @@ def predict_window(
     return predict_window_outputs(engine, scene, window, tile)["mask"]
 
 
-def predict_window_outputs(engine: Engine, scene: Scene, window: Window, tile: int) -> Outputs:
+def predict_window_outputs(engine: Engine, scene: SceneLike, window: Window, tile: int) -> Outputs:
     """All outputs of a window of a scene, as `predict_window`."""
     geometry, request = engine.geometry, engine.request
     shape = fit_tile(window, max(tile, geometry.stride), geometry.stride)

@@ -11,7 +11,7 @@ from numpy.random import Generator
 
 from geounet.inference.loading import ModelLike
 from geounet.inference.options import PredictOptions
-from geounet.inference.preparation import Prepared, prepare
+from geounet.inference.preparation import ImageLike, Prepared, prepare
 from geounet.inference.streaming import predict_window_outputs
 from geounet.raster import Window, open_scene
 from geounet.vector import rasterize_inside
@@ -38,7 +38,7 @@ class Verification:
 
 
 def verify(
-    image: str | Path,
+    image: ImageLike,
     model: ModelLike | Sequence[ModelLike],
     mask: str | Path,
     options: PredictOptions,

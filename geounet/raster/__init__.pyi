@@ -18,6 +18,8 @@ from .preview import read_small as read_small
 from .scene import Scene as Scene
 from .scene import open_scene as open_scene
 from .sensor import SensorModel as SensorModel
+from .stack import SceneLike as SceneLike
+from .stack import open_stack as open_stack
 from .warping import ResamplingName as ResamplingName
 from .warping import open_warped as open_warped
 from .window import Window as Window

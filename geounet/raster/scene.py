@@ -62,6 +62,11 @@ class Scene:
         self._resources = resources.pop_all()
 
     @property
+    def files(self) -> tuple[str | Path, ...]:
+        """All that it is read from."""
+        return (self.path,)
+
+    @property
     def count(self) -> int:
         """Number of chosen bands."""
         return len(self.bands)

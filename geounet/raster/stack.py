@@ -1,0 +1,151 @@
+"""Several files read as the bands of one scene."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geounet.errors import InputError
+from geounet.raster.grid import Grid
+from geounet.raster.scene import Scene, open_scene
+from geounet.raster.warping import open_warped
+from geounet.raster.window import Window
+
+
+class SceneLike(Protocol):
+    """What prediction needs of a scene: one file, or several as its bands."""
+
+    @property
+    def path(self) -> str | Path:
+        """What it is called in messages."""
+
+    @property
+    def files(self) -> tuple[str | Path, ...]:
+        """All that it is read from."""
+
+    @property
+    def grid(self) -> Grid:
+        """All pixels."""
+
+    @property
+    def bands(self) -> tuple[int, ...]:
+        """Chosen bands, from 1."""
+
+    @property
+    def count(self) -> int:
+        """Number of them."""
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """Smallest type that holds all of them."""
+
+    @property
+    def band_names(self) -> tuple[str | None, ...]:
+        """What the files call them."""
+
+    def read(self, window: Window) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+        """Pixels (count, H, W) and validity (H, W); mirrored beyond the edge."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class Stack:
+    """Open files whose bands, one file after the other, are those of one scene.
+
+    The first file decides the grid; files on other grids or in other CRSs are warped onto it
+    (bilinear). A pixel is valid where it is in all files.
+
+    Attributes:
+        files: as given.
+        path: their names, for messages.
+        grid: of the first.
+        bands: chosen ones of all, counted through from 1.
+        dtype: smallest type that holds all of them.
+        band_names: the files' descriptions; where there is none, the file's name.
+    """
+
+    def __init__(
+        self, members: Sequence[Scene], bands: Sequence[int], resources: ExitStack
+    ) -> None:
+        """Take over the open files, the resources that close them, and the order of bands."""
+        self._members = tuple(members)
+        self._order = [band - 1 for band in bands]
+        self._resources = resources.pop_all()
+        self.files = tuple(member.path for member in members)
+        self.path = " + ".join(Path(str(file)).name for file in self.files)
+        self.grid = members[0].grid
+        self.bands = tuple(bands)
+        self.dtype: np.dtype[np.generic] = np.result_type(*(m.dtype for m in members))
+        names = [
+            name or (member.name if member.count == 1 else None)
+            for member in members
+            for name in member.band_names
+        ]
+        self.band_names = tuple(names[i] for i in self._order)
+
+    @property
+    def count(self) -> int:
+        """Number of chosen bands."""
+        return len(self.bands)
+
+    def read(self, window: Window) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+        """See `Scene.read`.
+
+        Raises:
+            InputError: a file cannot be read there.
+        """
+        reads = [member.read(window) for member in self._members]
+        pixels = np.concatenate([image.astype(self.dtype, copy=False) for image, _ in reads])
+        valid = np.logical_and.reduce([valid for _, valid in reads])
+        if self._order != list(range(len(pixels))):
+            pixels = pixels[self._order]
+        return pixels, valid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._resources.close()
+
+
+def open_stack(files: Sequence[str | Path], bands: Sequence[int] | None = None) -> Stack:
+    """Open files as the bands of one scene.
+
+    Args:
+        files: the first decides the grid.
+        bands: bands from 1, counted through all files, in the order wanted; None: all.
+
+    Raises:
+        InputError: a file cannot be read, or brought onto the grid, or there is no such band.
+    """
+    with ExitStack() as resources:
+        first = resources.enter_context(open_scene(files[0]))
+        others = [
+            resources.enter_context(open_warped(file, first.grid, "bilinear")) for file in files[1:]
+        ]
+        members = [first, *others]
+        total = sum(member.count for member in members)
+        chosen = tuple(bands or range(1, total + 1))
+        if wrong := [band for band in chosen if not 1 <= band <= total]:
+            raise InputError(
+                f"the stack has bands 1 to {total}, not {wrong[0]}; choose others with --bands"
+            )
+        return Stack(members, chosen, resources)

@@ -1,0 +1,82 @@
+"""One file per band, on any grids: read as one scene."""
+
+import numpy as np
+import pytest
+from affine import Affine
+from networks import make_model
+from rasters import UTM, read_raster, write_raster
+
+from geounet.errors import InputError
+from geounet.inference import PredictOptions, predict
+from geounet.raster import Window, open_scene, open_stack, open_warped
+
+WINDOW = Window(row_off=-3, col_off=5, height=30, width=20)
+
+
+@pytest.fixture
+def pixels():
+    return np.random.default_rng(0).integers(1, 255, (3, 40, 60), np.uint8)
+
+
+def test_files_on_one_grid_are_the_bands(tmp_path, pixels):
+    files = [write_raster(tmp_path / f"b{i}.tif", band) for i, band in enumerate(pixels)]
+    whole = write_raster(tmp_path / "whole.tif", pixels)
+    with open_stack(files) as stack, open_scene(whole) as scene:
+        for one, other in zip(stack.read(WINDOW), scene.read(WINDOW), strict=True):
+            assert (one == other).all()
+        assert stack.grid == scene.grid
+        assert stack.band_names == ("b0", "b1", "b2")
+    with open_stack(files, (3, 1)) as stack:
+        assert (stack.read(WINDOW)[0] == open_scene(whole, (3, 1)).read(WINDOW)[0]).all()
+
+
+def test_other_grids_are_warped_bilinearly(tmp_path, pixels):
+    """A band of twice the pixel size, as of Sentinel-2."""
+    fine = write_raster(tmp_path / "fine.tif", pixels[0])
+    coarse = write_raster(
+        tmp_path / "coarse.tif", pixels[1, :20, :30], transform=UTM @ Affine.scale(2)
+    )
+    with open_stack([fine, coarse]) as stack:
+        image, valid = stack.read(stack.grid.extent)
+        with open_warped(coarse, stack.grid, "bilinear") as warped:
+            expected, known = warped.read(stack.grid.extent)
+    assert (image[0] == pixels[0]).all()
+    assert (image[1] == expected[0]).all()
+    assert (valid == known).all()
+    assert abs(image[1].astype(float) - np.kron(pixels[1, :20, :30], np.ones((2, 2)))).mean() < 40
+
+
+def test_valid_where_all_are(tmp_path, pixels):
+    files = []
+    for i, band in enumerate(pixels):
+        band[i, i] = 0
+        files.append(write_raster(tmp_path / f"b{i}.tif", band, nodata=0))
+    with open_stack(files) as stack:
+        _, valid = stack.read(stack.grid.extent)
+    assert sorted(map(tuple, np.argwhere(~valid))) == [(0, 0), (1, 1), (2, 2)]
+
+
+def test_types_are_joined(tmp_path, pixels):
+    files = [
+        write_raster(tmp_path / "a.tif", pixels[0]),
+        write_raster(tmp_path / "b.tif", pixels[1].astype(np.float32) / 7),
+    ]
+    with open_stack(files) as stack:
+        assert stack.dtype == np.float32
+        assert (stack.read(WINDOW)[0].dtype) == np.float32
+
+
+def test_no_such_band(tmp_path, pixels):
+    files = [write_raster(tmp_path / f"b{i}.tif", band) for i, band in enumerate(pixels)]
+    with pytest.raises(InputError, match="bands 1 to 3, not 4"):
+        open_stack(files, (1, 4))
+
+
+def test_prediction_of_a_stack(tmp_path, pixels):
+    _, model = make_model(tmp_path)
+    files = [write_raster(tmp_path / f"b{i}.tif", band) for i, band in enumerate(pixels)]
+    whole = write_raster(tmp_path / "whole.tif", pixels)
+    options = PredictOptions(tile=32, precision="float32")
+    predict(files, model, tmp_path / "a.tif", options)
+    predict(whole, model, tmp_path / "b.tif", options)
+    assert (read_raster(tmp_path / "a.tif") == read_raster(tmp_path / "b.tif")).all()
