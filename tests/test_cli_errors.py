@@ -139,8 +139,11 @@ def make_output(folder):
             ["no such folder"],
         ),
         (break_nothing, ("scene.tif", "-m", "model.safetensors", "-o", "m.png"), 2, [".tif"]),
-        (break_nothing, ("scene.tif", "-m", "model.safetensors", "-o", "scene.tif"), 2, ["exists"]),
+        (break_nothing, ("scene.tif", "-m", "model.safetensors", "-o", "scene.tif"), 2, ["itself"]),
         (break_nothing, ("scene.tif", "scene.tif", *PREDICT), 2, ["named"]),
+        (break_nothing, ("scene.tif", *PREDICT, "--polygons", "x.shp"), 2, [".gpkg"]),
+        (break_nothing, ("scene.tif", *PREDICT, "--polygons", "labels.geojson"), 2, ["exists"]),
+        (break_nothing, ("scene.tif", "scene.tif", *PREDICT, "--polygons", "x.gpkg"), 2, ["named"]),
     ],
 )
 def test_predict(cli, files, break_it, arguments, code, words):

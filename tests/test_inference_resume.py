@@ -80,6 +80,28 @@ def test_goes_on_with_other_tiles(tmp_path, scene, model, monkeypatch):
     assert (tmp_path / "mask.tif").read_bytes() == expected
 
 
+def read_all(folder):
+    return {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.glob("*.tif")}
+
+
+def test_a_finished_run_is_left_alone(tmp_path, scene, model):
+    """Killed between the last rename and the removal of the parts, it must end well too."""
+    options = PredictOptions(tile=32, confidence=tmp_path / "confidence.tif")
+    first = predict(scene, model, tmp_path / "mask.tif", options)
+    before = {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in tmp_path.glob("*.tif")}
+    (tmp_path / "mask.tif.parts").mkdir()
+    again = predict(scene, model, tmp_path / "mask.tif", options)
+    assert {
+        p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in tmp_path.glob("*.tif")
+    } == before
+    assert not (tmp_path / "mask.tif.parts").exists()
+    assert again.tiles == 0
+    assert again.class_pixels == first.class_pixels
+    (tmp_path / "mask.tif").unlink()  # killed between two outputs
+    predict(scene, model, tmp_path / "mask.tif", options)
+    assert (tmp_path / "mask.tif").read_bytes() == before["mask.tif"][1]
+
+
 def test_stops_gently_after_a_part(tmp_path, scene, model):
     expected = expect_bytes(tmp_path, scene, model)
     stop = threading.Event()

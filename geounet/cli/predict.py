@@ -200,6 +200,8 @@ def predict(
             f"--polygons, --confidence and --scores take one image, not {len(jobs)}; "
             "run geounet for each image"
         )
+    if polygons:
+        _check_polygons(jobs[0][0], polygons, overwrite)
     if dry_run:
         _foresee(jobs, model, options, json)
         return
@@ -231,7 +233,12 @@ def _pair_outputs(images: list[str], output: Path) -> list[Job]:
         raise UsageError(f"several images are named {', '.join(twice)}; map them in separate runs")
     if output.suffix and not output.is_dir():
         raise UsageError(f"{output}: several images need a folder as output, not a file")
-    output.mkdir(exist_ok=True)
+    try:
+        output.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"{output} cannot be made: {error.strerror}; name another folder"
+        ) from error
     return [(scene, output / f"{name}.tif") for scene, name in zip(scenes, names, strict=True)]
 
 
@@ -271,6 +278,15 @@ def _polygonize(
 
     options = PolygonizeOptions(confidence=summary.confidence, overwrite=overwrite)
     polygonize_mask(summary.output, polygons, options, progress)
+
+
+def _check_polygons(image: str | tuple[str, ...], polygons: Path, overwrite: bool) -> None:
+    """Refuse what cannot be written before the hours that come first."""
+    from geounet.raster import open_scene
+    from geounet.vector import check_vector_output
+
+    with open_scene(image if isinstance(image, str) else image[0]) as scene:
+        check_vector_output(polygons, scene.grid.crs, overwrite=overwrite)
 
 
 def _foresee(jobs: list[Job], model: list[Path], options: PredictOptions, json: bool) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from geounet.errors import InputError, ResourceError, UsageError
-from geounet.raster import Window
+from geounet.raster import Window, read_tags
 
 JOB_FORMAT = 1
+JOB_FILE, PARTIAL_FILE = "job.json", "job.json.partial"
+
+JOB_TAG = "GEOUNET_JOB"
+"""GDAL metadata item of an output: the digest of its job's fingerprint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,10 @@ class Job:
         return all(self.part_path(kind, part).exists() for kind in kinds)
 
     def remove(self) -> None:
-        """Remove the folder."""
+        """Remove the folder; job.json last, so that what is left after a kill is known."""
+        for file in self.folder.iterdir():
+            if file.name != JOB_FILE:
+                file.unlink()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -59,7 +67,8 @@ def open_job(
     found = _read_job(folder)
     if found is not None and found.get("fingerprint") == json.loads(json.dumps(fingerprint)):
         return Job(folder, int(found["part_rows"]))
-    if folder.exists() and any(folder.iterdir()) and not overwrite:
+    begun = {PARTIAL_FILE}  # killed before it began
+    if folder.exists() and {f.name for f in folder.iterdir()} - begun and not overwrite:
         raise InputError(
             f"{folder} holds the parts of another run ({_difference(found, fingerprint)}); "
             "finish that run, or discard them with --overwrite"
@@ -69,16 +78,38 @@ def open_job(
             shutil.rmtree(folder)
         folder.mkdir()
         content = {"format": JOB_FORMAT, "fingerprint": fingerprint, "part_rows": part_rows}
-        partial = folder / "job.json.partial"
+        partial = folder / PARTIAL_FILE
         partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
-        partial.replace(folder / "job.json")
+        partial.replace(folder / JOB_FILE)
     except OSError as error:
         raise ResourceError(f"{folder} cannot be written: {error.strerror or error}") from error
     return Job(folder, part_rows)
 
 
-def check_output(path: Path, suffixes: tuple[str, ...], *, overwrite: bool) -> None:
-    """Refuse an output that exists, cannot be made, or has an unknown suffix.
+def find_finished(outputs: Iterable[Path], fingerprint: Mapping[str, Any]) -> set[Path]:
+    """The outputs that this job has already finished, told by the tag that it leaves in them."""
+    digest = digest_job(fingerprint)
+    return {path for path in outputs if path.exists() and _read_digest(path) == digest}
+
+
+def digest_job(fingerprint: Mapping[str, Any]) -> str:
+    """SHA-256 of a fingerprint, for the tag `JOB_TAG`."""
+    return hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()
+
+
+def refuse_existing(outputs: Iterable[Path]) -> None:
+    """Refuse outputs that exist.
+
+    Raises:
+        UsageError: with the option that helps.
+    """
+    for path in outputs:
+        if path.exists():
+            raise UsageError(f"{path} exists; replace it with --overwrite, or choose another name")
+
+
+def check_output(path: Path, suffixes: tuple[str, ...]) -> None:
+    """Refuse an output that cannot be made, or has an unknown suffix.
 
     Raises:
         UsageError: with the option or command that helps.
@@ -87,15 +118,20 @@ def check_output(path: Path, suffixes: tuple[str, ...], *, overwrite: bool) -> N
         raise UsageError(f"{path}: the name of this output must end in {' or '.join(suffixes)}")
     if path.is_dir():
         raise UsageError(f"{path} is a folder; give the name of a file")
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists; replace it with --overwrite, or choose another name")
     if not path.parent.is_dir():
         raise UsageError(f"{path.parent}: no such folder; make it first")
 
 
+def _read_digest(path: Path) -> str | None:
+    try:
+        return read_tags(path).get(JOB_TAG)
+    except InputError:
+        return None
+
+
 def _read_job(folder: Path) -> dict[str, Any] | None:
     try:
-        content = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+        content = json.loads((folder / JOB_FILE).read_text(encoding="utf-8"))
         return content if content["format"] == JOB_FORMAT else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from geounet.inference.job import refuse_existing
 from geounet.inference.loading import ModelLike
 from geounet.inference.options import PredictOptions
 from geounet.inference.plan import count_memory, list_parts, list_tiles
@@ -69,7 +70,9 @@ def foresee(
         UsageError, InputError, ModelError, ResourceError: as `predict` would.
     """
     options = options or PredictOptions()
-    check_outputs(image, Path(output), options)
+    outputs = check_outputs(image, Path(output), options)
+    if not options.overwrite:
+        refuse_existing(outputs.values())
     with prepare(image, model, options) as prepared:
         scene, models, engine, plan = prepared
         parts = list_parts(plan, plan.part_rows, engine, scene)

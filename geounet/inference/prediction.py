@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from geounet.classes import ClassInfo
 from geounet.errors import Interrupted
 from geounet.inference.engine import Engine, Outputs
-from geounet.inference.job import Job, open_job
+from geounet.inference.job import Job, find_finished, open_job, refuse_existing
 from geounet.inference.loading import ModelLike
 from geounet.inference.options import PredictOptions
 from geounet.inference.pipeline import Stopwatch
@@ -27,7 +27,14 @@ from geounet.inference.provenance import make_fingerprint, make_tags
 from geounet.inference.streaming import PredictedTile, Stream
 from geounet.models import Model
 from geounet.progress import Progress, ProgressCallback, ignore_progress
-from geounet.raster import SceneLike, Window, assemble, open_scene, write_part
+from geounet.raster import (
+    SceneLike,
+    Window,
+    assemble,
+    clear_workspace,
+    open_scene,
+    write_part,
+)
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,8 @@ def predict(
 ) -> PredictSummary:
     """Map a scene. The same call after an interruption goes on where it stopped.
 
+    The same call after the end finds that there is nothing left to do, and touches nothing.
+
     Args:
         image: anything that GDAL opens; several files are the bands of one scene (`open_stack`).
         model: a model file, or a loaded model; several of the same classes are an ensemble, whose
@@ -130,15 +139,25 @@ def predict(
     outputs = check_outputs(image, Path(output), options)
     with prepare(image, model, options) as (scene, models, engine, plan):
         fingerprint = make_fingerprint(scene, models, engine, plan.extent, options)
+        finished = set() if options.overwrite else find_finished(outputs.values(), fingerprint)
+        if not options.overwrite:
+            refuse_existing(path for path in outputs.values() if path not in finished)
         job = open_job(outputs["mask"], fingerprint, plan.part_rows, overwrite=options.overwrite)
         run = _Run(image, scene, models, engine, plan, job, outputs)
         parts = list_parts(plan, job.part_rows, engine, scene)
-        missing = [part for part in parts if not job.is_done(tuple(outputs), part)]
-        _count_parts(run, [part for part in parts if part not in missing])
-        _compute_parts(run, missing, options, progress, stop)
-        progress(Progress("assemble", 0, None, "px"))
-        with run.watch.measure("assemble"):
-            _assemble_outputs(run, parts, options)
+        if finished >= set(outputs.values()):
+            _count_classes(run, outputs["mask"])
+            missing = []
+            for path in finished:
+                clear_workspace(path)
+        else:
+            missing = [part for part in parts if not job.is_done(tuple(outputs), part)]
+            for part in set(parts) - set(missing):
+                _count_classes(run, job.part_path("mask", part))
+            _compute_parts(run, missing, options, progress, stop)
+            progress(Progress("assemble", 0, None, "px"))
+            with run.watch.measure("assemble"):
+                _assemble_outputs(run, parts, make_tags(fingerprint, models, engine, options))
     job.remove()
     return _summarize(run, len(parts) - len(missing), time.perf_counter() - started)
 
@@ -201,16 +220,15 @@ def _keep_part(run: _Run, part: Window, arrays: Outputs) -> None:
     run.counts += np.bincount(arrays["mask"].ravel(), minlength=256)
 
 
-def _count_parts(run: _Run, parts: Sequence[Window]) -> None:
-    """Count the classes of parts that an earlier run has computed."""
-    for part in parts:
-        with open_scene(run.job.part_path("mask", part)) as scene:
-            mask, _ = scene.read(scene.grid.extent)
-        run.counts += np.bincount(mask.ravel(), minlength=256)
+def _count_classes(run: _Run, path: Path) -> None:
+    """Count the classes of a mask, or of a part that an earlier run has computed."""
+    with open_scene(path, allow_palette=True) as mask:
+        for window in mask.grid.extent.blocks(1024, mask.grid.width):
+            values, _ = mask.read(window)
+            run.counts += np.bincount(values.ravel(), minlength=256)
 
 
-def _assemble_outputs(run: _Run, parts: Sequence[Window], options: PredictOptions) -> None:
-    tags = make_tags(run.scene, run.models, run.engine, options)
+def _assemble_outputs(run: _Run, parts: Sequence[Window], tags: Mapping[str, str]) -> None:
     extent = run.plan.extent
     for kind, path in run.outputs.items():
         dtype = run.engine.request.make_blank(kind, 1, (1, 1)).dtype

@@ -67,13 +67,13 @@ def check_outputs(image: ImageLike, output: Path, options: PredictOptions) -> di
     """The output files by kind, the mask last: a part is done once its mask is there.
 
     Raises:
-        UsageError: one exists, cannot be made, is the scene itself, or is named twice.
+        UsageError: one cannot be made, is the scene itself, or is named twice.
     """
     files = [image] if isinstance(image, str | Path) else image
     named = {"confidence": options.confidence, "scores": options.scores, "mask": output}
     outputs = {kind: path for kind, path in named.items() if path is not None}
     for path in outputs.values():
-        check_output(path, RASTER_SUFFIXES, overwrite=options.overwrite)
+        check_output(path, RASTER_SUFFIXES)
         if any(path.exists() and Path(f).exists() and path.samefile(f) for f in files):
             raise UsageError(f"{path} is the scene itself; choose another output")
     if len({path.absolute() for path in outputs.values()}) < len(outputs):

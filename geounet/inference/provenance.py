@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from geounet import __version__
 from geounet.inference.engine import Engine
+from geounet.inference.job import JOB_TAG, digest_job
 from geounet.inference.options import PredictOptions
 from geounet.models import Model, file_digest
 from geounet.raster import SceneLike, Window
@@ -38,16 +39,20 @@ def make_fingerprint(
 
 
 def make_tags(
-    scene: SceneLike, models: Sequence[Model], engine: Engine, options: PredictOptions
+    fingerprint: Mapping[str, Any],
+    models: Sequence[Model],
+    engine: Engine,
+    options: PredictOptions,
 ) -> dict[str, str]:
     """GDAL metadata of an output. No date: the same run gives the same bytes."""
     geometry = engine.geometry
     tags = {
         "GEOUNET_VERSION": __version__,
+        JOB_TAG: digest_job(fingerprint),
         "GEOUNET_MODEL": ", ".join(model.name for model in models),
         "GEOUNET_MODEL_SHA256": ", ".join(model.digest for model in models),
-        "GEOUNET_SCENE": Path(str(scene.path)).name,
-        "GEOUNET_BANDS": ",".join(map(str, scene.bands)),
+        "GEOUNET_SCENE": ", ".join(file["name"] for file in fingerprint["scene"]),
+        "GEOUNET_BANDS": ",".join(map(str, fingerprint["bands"])),
         "GEOUNET_TILING": f"exact, margin {geometry.margin}, stride {geometry.stride}",
         "GEOUNET_ENGINE": engine.name,
         "GEOUNET_TTA": options.tta,

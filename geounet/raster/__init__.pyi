@@ -4,6 +4,8 @@ from .class_table import dump_classes as dump_classes
 from .class_table import read_class_table as read_class_table
 from .class_table import read_classes as read_classes
 from .cog import assemble as assemble
+from .cog import clear_workspace as clear_workspace
+from .cog import read_tags as read_tags
 from .dataset import limit_cache as limit_cache
 from .grid import Bounds as Bounds
 from .grid import Grid as Grid

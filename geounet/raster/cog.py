@@ -81,16 +81,35 @@ PREDICTORS = {1: "no", 2: "standard", 3: "floating_point"}
 """TIFF's predictors in the words of the COG driver."""
 
 
+def read_tags(path: Path) -> dict[str, str]:
+    """GDAL's metadata of a raster, as given to `assemble`.
+
+    Raises:
+        InputError: it is no raster.
+    """
+    with open_dataset(path) as dataset:
+        return dict(dataset.tags())
+
+
 @contextmanager
 def _workspace(output: Path) -> Iterator[Path]:
     """A folder beside the output, for GDAL's temporary files; one left by a crash is cleared."""
-    folder = output.with_name(f".{output.name}.tmp")
-    shutil.rmtree(folder, ignore_errors=True)
+    clear_workspace(output)
+    folder = _name_workspace(output)
     folder.mkdir()
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        clear_workspace(output)
+
+
+def clear_workspace(output: Path) -> None:
+    """Remove what an `assemble` that was killed has left beside its output."""
+    shutil.rmtree(_name_workspace(output), ignore_errors=True)
+
+
+def _name_workspace(output: Path) -> Path:
+    return output.with_name(f".{output.name}.tmp")
 
 
 def _convert(source: Path, target: Path) -> None:

@@ -19,4 +19,5 @@ from .reading import read_polygons as read_polygons
 from .source import is_vectors as is_vectors
 from .writing import Layer as Layer
 from .writing import LayerWriter as LayerWriter
+from .writing import check_vector_output as check_vector_output
 from .writing import open_writer as open_writer

@@ -21,7 +21,7 @@ from geounet.vector.attributes import measure_polygons
 from geounet.vector.masks import Strip, open_confidence, open_mask, read_strips
 from geounet.vector.options import PolygonizeOptions
 from geounet.vector.polygonizer import Polygonizer, Regions
-from geounet.vector.writing import Layer, check_output, open_writer
+from geounet.vector.writing import Layer, check_vector_output, open_writer
 
 COLUMNS: Mapping[str, DTypeLike] = {
     "class_id": np.int32,
@@ -80,7 +80,7 @@ def polygonize(
     left_out = 0
     with ExitStack() as stack:
         scene = stack.enter_context(open_mask(mask))
-        check_output(output, scene.grid.crs, overwrite=options.overwrite)
+        check_vector_output(output, scene.grid.crs, overwrite=options.overwrite)
         confidence = None
         if options.confidence is not None:
             confidence = stack.enter_context(open_confidence(options.confidence, scene))

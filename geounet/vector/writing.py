@@ -183,7 +183,7 @@ def open_writer(path: Path, layer: Layer, *, overwrite: bool = False) -> Iterato
         UsageError: the path cannot be meant; the message says why.
         ResourceError: nothing can be written there.
     """
-    check_output(path, layer.crs, overwrite=overwrite)
+    check_vector_output(path, layer.crs, overwrite=overwrite)
     with ExitStack() as stack:
         with _writing(path):
             temporary = tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent)
@@ -191,7 +191,7 @@ def open_writer(path: Path, layer: Layer, *, overwrite: bool = False) -> Iterato
         yield LayerWriter(path, layer, folder)
 
 
-def check_output(path: Path, crs: CRS | None, *, overwrite: bool) -> None:
+def check_vector_output(path: Path, crs: CRS | None, *, overwrite: bool) -> None:
     """Refuse a path that no layer in this CRS can be written to.
 
     Raises:
