@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Generator, Tensor
 
 from geounet.training.options import Augment
 
-Augmentation = Callable[[Tensor, Tensor, Generator], tuple[Tensor, Tensor]]
-"""Image (N, B, h, w) and labels (N, H, W) of a batch -> the same, varied."""
+Augmentation = Callable[[Tensor, Tensor, Tensor, Generator], tuple[Tensor, Tensor]]
+"""Image (N, B, h, w), 0 where not valid (N, h, w), and labels (N, H, W) of a batch -> image and
+labels varied, the image still 0 where not valid."""
 
 BRIGHTNESS = 0.1
 """Standard deviation of the shift, in standard deviations of the training pixels."""
@@ -22,13 +23,17 @@ PER_BAND = 0.3
 """How much of either is drawn for each band rather than for all together."""
 
 
-def augment_standard(image: Tensor, labels: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+def augment_standard(
+    image: Tensor, valid: Tensor, labels: Tensor, generator: Generator
+) -> tuple[Tensor, Tensor]:
     """Flips and quarter turns, each of the 8 equally often, then brightness and contrast."""
-    image, labels = turn(image, labels, generator)
-    return vary_tones(image, generator), labels
+    image, valid, labels = turn((image, valid, labels), generator)
+    return vary_tones(image, generator).masked_fill_(~valid[:, None], 0.0), labels
 
 
-def leave_alone(image: Tensor, labels: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+def leave_alone(
+    image: Tensor, valid: Tensor, labels: Tensor, generator: Generator
+) -> tuple[Tensor, Tensor]:
     """No augmentation."""
     return image, labels
 
@@ -36,14 +41,14 @@ def leave_alone(image: Tensor, labels: Tensor, generator: Generator) -> tuple[Te
 AUGMENTATIONS: dict[Augment, Augmentation] = {"none": leave_alone, "standard": augment_standard}
 
 
-def turn(image: Tensor, labels: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Each chip in one of the 8 orientations of the square; image and labels alike."""
-    orientations = torch.randint(8, (len(image),), generator=generator).tolist()
-    images = [orient(chip, k) for chip, k in zip(image, orientations, strict=True)]
-    turned = torch.stack(images).to(memory_format=torch.channels_last)
-    return turned, torch.stack(
-        [orient(chip, k) for chip, k in zip(labels, orientations, strict=True)]
-    )
+def turn(batch: Sequence[Tensor], generator: Generator) -> list[Tensor]:
+    """Each chip in one of the 8 orientations of the square, in all of (N, ..., H, W) alike."""
+    orientations = torch.randint(8, (len(batch[0]),), generator=generator).tolist()
+    turned = [
+        torch.stack([orient(chip, k) for chip, k in zip(chips, orientations, strict=True)])
+        for chips in batch
+    ]
+    return [x.to(memory_format=torch.channels_last) if x.ndim == 4 else x for x in turned]
 
 
 def orient(chip: Tensor, orientation: int) -> Tensor:

@@ -117,8 +117,10 @@ def take_step(learner: Learner, batch: Batch, lr: float, generator: Generator) -
     """Forward, backward, optimise; the loss, still on the device."""
     device, dtype = learner.runtime.device, learner.runtime.dtype
     image = learner.normalise(batch.image, batch.valid)  # (N, B, h, w)
-    labels = torch.from_numpy(batch.labels).to(device, non_blocking=True)  # (N, H, W)
-    image, labels = learner.augment(image, labels, generator)
+    valid, labels = (
+        torch.from_numpy(x).to(device, non_blocking=True) for x in (batch.valid, batch.labels)
+    )  # (N, h, w), (N, H, W)
+    image, labels = learner.augment(image, valid, labels, generator)
     with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
         scores = learner.network(image)  # (N, K, H' >= H, W' >= W)
     loss = segmentation_loss(crop_centre(scores, labels.shape[-1]), labels)
