@@ -324,6 +324,8 @@ def test_bad_options_are_refused(pair, tmp_path):
         {"epochs": 0},
         {"max_time_min": -1},
         {"dropout": 1},
+        {"seed": -1},
+        {"seed": 2**64},
         {"val_images": ("a",)},
     ):
         with pytest.raises(UsageError, match="--"):

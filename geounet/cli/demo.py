@@ -35,6 +35,8 @@ def demo(
     your own data, each shown with what it made.
     """
     started = time.monotonic()
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; give a folder to work in")
     if folder.exists() and any(folder.iterdir()) and not overwrite:
         raise UsageError(f"{folder} is not empty; choose another folder, or use --overwrite")
     try:

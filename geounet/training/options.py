@@ -25,6 +25,9 @@ NETWORK_ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
 }
 """What each architecture takes, with the default for training."""
 
+SEEDS = 2**64
+"""How many there are."""
+
 EPOCH_CHIPS = (192, 2048)
 """Fewest and most chips of an epoch."""
 
@@ -111,16 +114,13 @@ class TrainOptions:
             raise UsageError(
                 f"--val-fraction is {self.val_fraction}; give a share from above 0 to 0.5"
             )
-        if (
-            not 0 <= (self.dropout or 0) < 1
-            or self.weight_decay < 0
-            or self.workers < 0
-            or self.seed < 0
-        ):
+        if not 0 <= (self.dropout or 0) < 1 or self.weight_decay < 0 or self.workers < 0:
             raise UsageError(
-                "--dropout must be from 0 to below 1, --weight-decay, --workers and --seed not "
-                f"negative; found {self.dropout}, {self.weight_decay}, {self.workers}, {self.seed}"
+                "--dropout must be from 0 to below 1, --weight-decay and --workers not negative; "
+                f"found {self.dropout}, {self.weight_decay}, {self.workers}"
             )
+        if not 0 <= self.seed < SEEDS:
+            raise UsageError(f"--seed is {self.seed}; give a whole number from 0 to {SEEDS - 1}")
         if bool(self.val_images) != bool(self.val_labels):
             raise UsageError("--val-images and --val-labels go together; give both or none")
 
