@@ -279,6 +279,27 @@ def test_evaluate(cli, files, arguments, code, words):
     check(cli("evaluate", *arguments, "--quiet"), code, *words)
 
 
+def test_demo_in_a_file(cli, files):
+    check(cli("demo", "scene.tif"), 2, "scene.tif", "is a file")
+
+
+def test_validation_images_from_a_folder(cli, files):
+    """Their labels are one file for all, as for the training images."""
+    (files / "val").mkdir()
+    for name, shift in (("a", 200), ("b", 400)):
+        pixels = np.random.default_rng(shift).integers(1, 255, (3, 96, 80), np.uint8)
+        moved = UTM @ UTM.translation(shift, 0)
+        write_raster(files / "val" / f"{name}.tif", pixels, transform=moved)
+    houses = [pixel_box(x + 20, 20, x + 60, 50) for x in (200, 400)]
+    write_vectors(files / "val.geojson", houses, kind=["house"] * 2)
+    code, out, err = cli(
+        "train", "scene.tif", *VECTOR, *TRAIN, "--val-images", "val", "--val-labels", "val.geojson",
+        "--classes", "ground,house", "--class-field", "kind", "--json",
+    )  # fmt: skip
+    assert code == 0, err
+    assert json.loads(out)["validation_pixels"] == 2 * 96 * 80
+
+
 def test_usage(cli):
     check(cli("predict"), 2, "--help")
     check(cli("nonsense"), 2, "nonsense")

@@ -46,7 +46,7 @@ def train(
         typer.Option(
             metavar="IMAGE",
             show_default="blocks of the images are held out",
-            help="Scenes to validate on (repeat the option).",
+            help="Scenes to validate on, or a folder (repeat the option).",
             rich_help_panel=p.INPUT,
         ),
     ] = None,
@@ -163,11 +163,13 @@ def train(
     The run folder holds the best model (model.safetensors), its settings, history and pictures.
     Held-out blocks of the scenes tell how good it is.
     """
+    from geounet.raster import list_scenes
+
     options = TrainOptions(
         bands=bands,
         classes=classes,
         label_options=LabelOptions(class_field=class_field, line_width_m=line_width, ignore=ignore),
-        val_images=tuple(val_images or ()),
+        val_images=tuple(scene for image in val_images or () for scene in list_scenes(image)),
         val_labels=tuple(val_labels or ()),
         val_fraction=val_fraction,
         aoi=aoi,
