@@ -202,6 +202,24 @@ def test_pixels_outside_the_aoi_are_not_learned_from(pair, tmp_path):
     assert_same(weights(first), weights(second))
 
 
+def test_images_outside_the_aoi_are_said_to_be_left_out(pair, tmp_path):
+    image, labels = make_arrays(seed=3)
+    away = UTM.translation(1e5, 0) @ UTM
+    images = [write_raster(tmp_path / "far.tif", image, transform=away), pair[0]]
+    label_paths = [write_raster(tmp_path / "far labels.tif", labels, transform=away), pair[1]]
+    area = geopandas.GeoSeries([box(*(UTM @ (0, 96)), *(UTM @ (128, 0)))], crs="EPSG:32633")
+    area.to_file(tmp_path / "aoi.geojson")
+    summary = learn(images, label_paths, tmp_path / "run", aoi=tmp_path / "aoi.geojson", epochs=1)
+    (note,) = summary.notes
+    assert note.startswith(f"left out: {images[0]}: the area in {tmp_path / 'aoi.geojson'}")
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert settings["notes"] == [note]
+    assert [scene["image"] for scene in settings["scenes"]] == [str(pair[0])]
+    (tmp_path / "aoi.geojson").write_text("no polygons")
+    with pytest.raises(InputError, match=r"aoi.geojson"):
+        learn(images, label_paths, tmp_path / "other", aoi=tmp_path / "aoi.geojson")
+
+
 def test_vector_labels_in_another_crs(pair, tmp_path):
     labels = read_raster(pair[1])[0]
     cells = [

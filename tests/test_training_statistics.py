@@ -18,7 +18,7 @@ READING = Reading(None, make_classes(["a", "b"], values=[1, 4]), LabelOptions())
 
 
 def measure(image_path, label_path, holes=(), aoi=None, reading=READING):
-    (source,) = find_sources([(image_path, label_path)], None, aoi)
+    (source,), _ = find_sources([(image_path, label_path)], None, aoi)
     room = find_room(0, source.area.window, holes, 64)
     with SourceReader([source], reading) as reader:
         return measure_rooms(reader, [room], [1, 4])

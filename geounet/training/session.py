@@ -45,7 +45,7 @@ class TrainSummary:
         best_epoch: the one whose model was kept, from 1.
         metrics: of the kept model on the held-out pixels.
         chips: chips trained on.
-        notes: what had to be done to the labels.
+        notes: which images were left out, and what had to be done to the labels.
         device: where the network was trained.
         precision: in which arithmetic.
         elapsed_s: seconds in all.

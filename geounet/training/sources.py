@@ -145,8 +145,8 @@ class SourceReader:
 
 def find_sources(
     pairs: Sequence[tuple[str | Path, str | Path]], bbox: Bounds | None, aoi: Path | None
-) -> list[Source]:
-    """The images that have pixels in the bbox and the AOI.
+) -> tuple[list[Source], list[str]]:
+    """The images that have pixels in the bbox and the AOI, and a note for each that has none.
 
     Args:
         pairs: images with their labels.
@@ -154,19 +154,20 @@ def find_sources(
         aoi: vector file; None: everywhere.
 
     Raises:
-        InputError: an image cannot be read, or none has pixels there.
+        InputError: an image or the AOI cannot be read, or no image has pixels there.
     """
-    found, outside = [], []
+    found, notes, outside = [], [], []
     for image, labels in pairs:
         with open_scene(image) as scene:
             grid = scene.grid
         try:
             found.append(_find_source(image, labels, grid, (bbox, aoi)))
         except InputError as error:  # other images may lie there
+            notes.append(f"left out: {image}: {error}")
             outside.append(error)
     if not found:
         raise outside[0]
-    return found
+    return found, notes
 
 
 def _find_source(

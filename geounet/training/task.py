@@ -34,6 +34,7 @@ class Inputs:
         band_names: of the model's bands, as far as all images agree.
         dtype: of all images.
         pixel_size_m: median side of a pixel on the ground; None if no image has a CRS.
+        notes: which images are left out.
     """
 
     sources: tuple[Source, ...]
@@ -42,6 +43,7 @@ class Inputs:
     band_names: tuple[str | None, ...]
     dtype: np.dtype[np.generic]
     pixel_size_m: float | None
+    notes: tuple[str, ...]
 
     @property
     def classes(self) -> tuple[ClassInfo, ...]:
@@ -58,7 +60,7 @@ class Task:
         geometry: of the network.
         split: which pixels train and which validate.
         statistics: of the training pixels.
-        notes: what had to be done to labels, said once.
+        notes: which images are left out, and what had to be done to labels, said once.
     """
 
     inputs: Inputs
@@ -76,11 +78,12 @@ def find_inputs(
     Raises:
         InputError: they cannot be used, or not together.
     """
-    sources = find_sources(match_labels(images, labels), options.bbox, options.aoi)
+    sources, notes = find_sources(match_labels(images, labels), options.bbox, options.aoi)
     validation = sources
     if options.val_images:
         pairs = match_labels(options.val_images, options.val_labels)
-        validation = find_sources(pairs, options.bbox, options.aoi)
+        validation, more_notes = find_sources(pairs, options.bbox, options.aoi)
+        notes += more_notes
     everything = sources if validation is sources else [*sources, *validation]
     reading = Reading(options.bands, _find_classes(everything, options), options.label_options)
     names, dtype = _check_bands(everything, options.bands)
@@ -92,6 +95,7 @@ def find_inputs(
         band_names=names,
         dtype=dtype,
         pixel_size_m=stats.median(sizes) if sizes else None,
+        notes=tuple(notes),
     )
 
 
@@ -110,7 +114,7 @@ def prepare_task(
         split = _split(inputs, geometry, options, validation_reader)
         values = [c.value for c in inputs.classes]
         statistics = measure_rooms(reader, split.training, values, progress)
-        notes = dict.fromkeys((*reader.notes, *validation_reader.notes))
+        notes = dict.fromkeys((*inputs.notes, *reader.notes, *validation_reader.notes))
     return Task(inputs, geometry, split, statistics, tuple(notes))
 
 
@@ -128,11 +132,11 @@ def _split(
     areas = [source.area for source in inputs.sources]
     if not options.val_images:
         plan = SplitPlan(options.chip, geometry.margin, options.val_fraction, options.seed)
-        return split_areas(areas, plan, lambda block: _is_labelled(reader, block))
+        return split_areas(areas, plan, lambda block: _find_labelled(reader, block))
     held_out = [source.area for source in inputs.validation_sources]
     whole = [Block(i, area.window) for i, area in enumerate(held_out)]
     blocks = tuple(cut_blocks(whole))
-    if not any(_is_labelled(reader, block) for block in blocks):
+    if not any(_find_labelled(reader, block).any() for block in blocks):
         raise InputError(
             f"{inputs.validation_sources[0].image}: no pixel of the validation images is labelled "
             "and has data; check --val-labels"
@@ -141,8 +145,8 @@ def _split(
     return Split(rooms, blocks, geometry.margin)
 
 
-def _is_labelled(reader: SourceReader, block: Block) -> bool:
-    return bool((reader.read(block.scene, block.window).labels != NODATA).any())
+def _find_labelled(reader: SourceReader, block: Block) -> NDArray[np.bool_]:
+    return reader.read(block.scene, block.window).labels != NODATA
 
 
 def _find_classes(sources: Sequence[Source], options: TrainOptions) -> tuple[ClassInfo, ...]:
