@@ -19,7 +19,12 @@ def area(height, width, name="a"):
 
 
 def everything(block):
-    return True
+    return np.ones(block.window.shape, bool)
+
+
+def only(useful):
+    """What is useful of each block, given as one array for each scene."""
+    return lambda block: useful[block.scene][block.window.slices()]
 
 
 def paint(windows, shape):
@@ -113,12 +118,44 @@ def test_neighbouring_tiles_of_a_mosaic_keep_the_guard_too():
 
 
 def test_blocks_without_anything_to_validate_are_passed_over():
-    def is_useful(block):
-        return block.window.row_off >= 1536
-
-    split = split_areas([area(3072, 3072)], SplitPlan(256, 92, 0.2, 0), is_useful)
+    useful = np.zeros((3072, 3072), bool)
+    useful[1536:] = True
+    split = split_areas([area(3072, 3072)], SplitPlan(256, 92, 0.2, 0), only([useful]))
     assert split.validation
     assert all(block.window.row_off >= 1536 for block in split.validation)
+
+
+@pytest.mark.parametrize(
+    "windows",
+    [
+        [(150, 130, 80, 80)],
+        [(0, 0, 60, 60), (310, 250, 60, 60)],
+        [(5, 390, 200, 2)],
+        [(7 + 60 * i, 9 + 60 * j, 20, 20) for i in range(6) for j in range(6)],
+    ],
+    ids=["square", "two squares", "line", "scattered"],
+)
+@pytest.mark.parametrize("chip", [16, 64, 256])
+@pytest.mark.parametrize("seed", range(4))
+def test_sparse_labels_are_split_by_what_is_labelled(windows, chip, seed):
+    useful = np.zeros((400, 400), bool)
+    for row, col, height, width in windows:
+        useful[row : row + height, col : col + width] = True
+    split = split_areas([area(400, 400)], SplitPlan(chip, 92, 0.2, seed), only([useful]))
+    held_out = paint([block.window for block in split.validation], useful.shape)
+    trained = paint(split.training[0].pieces, useful.shape)
+    assert 0.1 <= (useful & held_out).sum() / useful.sum() <= 0.4
+    assert (useful & trained).sum() / useful.sum() > 0.4
+
+
+def test_labels_in_one_corner_of_a_large_scene_are_found():
+    split = split_areas(
+        [area(20_000, 20_000)],
+        SplitPlan(256, 92, 0.1, 0),
+        lambda block: np.add.outer(*(np.r_[s] for s in block.window.slices())) < 500,
+    )
+    (block,) = split.validation
+    assert block.window.row_off + block.window.col_off < 500
 
 
 def test_large_scenes_hold_out_no_more_than_can_be_validated():
@@ -130,5 +167,5 @@ def test_large_scenes_hold_out_no_more_than_can_be_validated():
 def test_nothing_to_validate_or_train_is_said():
     with pytest.raises(InputError, match=r"nothing to validate.*--val-images"):
         split_areas([area(1, 1)], SplitPlan(16, 4, 0.2, 0), everything)
-    with pytest.raises(InputError, match="nothing to validate"):
-        split_areas([area(500, 500)], SplitPlan(16, 4, 0.2, 0), lambda block: False)
+    with pytest.raises(InputError, match=r"none of 250000 pixels in 1 scene.* is labelled"):
+        split_areas([area(500, 500)], SplitPlan(16, 4, 0.2, 0), lambda block: ~everything(block))

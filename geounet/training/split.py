@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geounet.errors import InputError
 from geounet.raster import Window
@@ -24,6 +26,12 @@ MAX_VALIDATION_PIXELS = 4096 * 4096
 MAX_BLOCK = 1024
 CANDIDATES = 8
 
+SAMPLED = 64
+"""Blocks in which what is useful is counted first."""
+
+ENOUGH = 8
+"""Useful ones among them that tell about the others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -31,6 +39,25 @@ class Block:
 
     scene: int
     window: Window
+
+
+FindUseful = Callable[[Block], NDArray[np.bool_]]
+"""The pixels of a block that can train and validate, bool (H, W)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What is useful in blocks.
+
+    Attributes:
+        share: of all pixels.
+        density: share of the pixels in blocks that have any.
+        block_share: blocks that have any among all.
+    """
+
+    share: float
+    density: float
+    block_share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +94,7 @@ class SplitPlan:
     Attributes:
         chip: side of the chips in pixels.
         margin: context of the network in pixels; the guard is as wide, less where blocks are small.
-        fraction: share of the pixels to hold out.
+        fraction: share of the useful pixels to hold out.
         seed: chooses the blocks.
     """
 
@@ -77,40 +104,46 @@ class SplitPlan:
     seed: int
 
 
-def split_areas(
-    areas: Sequence[Area], plan: SplitPlan, is_useful: Callable[[Block], bool]
-) -> Split:
+def split_areas(areas: Sequence[Area], plan: SplitPlan, find_useful: FindUseful) -> Split:
     """Hold out blocks spread over the areas, and train on what is left.
 
-    A block is about a quarter of what is held out, but no smaller than a chip and no larger than
-    1024 pixels a side; areas smaller than a block are held out whole. Where that gives too few
-    blocks, each area gives a strip at one of its ends.
+    What counts is useful pixels: the fraction is one of them, and both parts have some. A block is
+    about a quarter of what would be held out of full areas, but no smaller than a chip and no
+    larger than 1024 pixels a side; areas smaller than a block are held out whole. Where that gives
+    too few blocks, each area gives a strip at one of the ends of what is useful in it.
 
     Args:
         areas: one for each scene.
         plan: how to split.
-        is_useful: whether there is anything to validate in a block; asked of few.
+        find_useful: the pixels of a block that can be validated; of large areas asked of few.
 
     Raises:
         InputError: the areas are too small, or too empty, to leave both parts.
     """
     rng = np.random.default_rng(plan.seed)
     pixels = count_pixels(areas)
-    target = min(plan.fraction * pixels, MAX_VALIDATION_PIXELS)
-    blocks = list(_cut_blocks(areas, target, plan.chip))
-    if len(blocks) * plan.fraction >= 1:
-        chosen = _choose_blocks(blocks, target, is_useful, rng)
-    else:
-        chosen = _choose_ends(areas, plan.fraction, is_useful, rng)
-    if not chosen:
+    blocks = list(_cut_blocks(areas, min(plan.fraction * pixels, MAX_VALIDATION_PIXELS), plan.chip))
+    count = cache(lambda block: int(find_useful(block).sum()))
+    content = _measure_content(blocks, count, plan.seed)
+    if not content.block_share:
         raise InputError(
-            f"there is nothing to validate on: {len(areas)} scene(s) with {pixels} pixels have no "
-            "part with labels to hold out; give --val-images"
+            f"there is nothing to validate on: none of {pixels} pixels in {len(areas)} scene(s) is "
+            "labelled and has data; check that the labels lie on the images, and --aoi, --bbox and "
+            "--ignore, or give --val-images"
         )
-    narrowest = min(min(block.window.shape) for block in chosen)
-    guard = min(plan.margin, narrowest // 4)
-    held_out = (replace(areas[block.scene], window=block.window) for block in chosen)
-    return Split(hold_out(areas, held_out, plan.chip, guard), tuple(chosen), guard)
+    if len(blocks) * content.block_share * plan.fraction >= 1:
+        target = min(plan.fraction * content.share * pixels, MAX_VALIDATION_PIXELS)
+        chosen = _choose_blocks(blocks, (target, content.density), count, rng)
+        if split := _split_at(areas, chosen, plan, find_useful):
+            return split
+    chosen = _choose_ends(areas, plan.fraction, find_useful, rng)
+    if split := _split_at(areas, chosen, plan, find_useful):
+        return split
+    raise InputError(
+        f"there is nothing to validate on: what is labelled in {len(areas)} scene(s) with {pixels} "
+        "pixels is too small to hold out a part and train on the rest; label more, or give "
+        "--val-images"
+    )
 
 
 def hold_out(
@@ -127,19 +160,45 @@ def hold_out(
     Raises:
         InputError: nothing is left.
     """
-    footprints = Footprints(areas)
-    holes: list[list[Window]] = [[] for _ in areas]
-    for area in held_out:
-        for scene, hole in footprints.find(area, guard):
-            holes[scene].append(hole)
-    rooms = (find_room(i, area.window, holes[i], chip) for i, area in enumerate(areas))
-    training = tuple(room for room in rooms if room is not None)
+    training = _find_rooms(areas, held_out, chip, guard)
     if not training:
         raise InputError(
             f"there is nothing to train on: validation and {guard} pixels around it take all "
             f"{count_pixels(areas)} pixels; give other --val-images or a smaller --val-fraction"
         )
     return training
+
+
+def _find_rooms(
+    areas: Sequence[Area], held_out: Iterable[Area], chip: int, guard: int
+) -> tuple[Room, ...]:
+    footprints = Footprints(areas)
+    holes: list[list[Window]] = [[] for _ in areas]
+    for area in held_out:
+        for scene, hole in footprints.find(area, guard):
+            holes[scene].append(hole)
+    rooms = (find_room(i, area.window, holes[i], chip) for i, area in enumerate(areas))
+    return tuple(room for room in rooms if room is not None)
+
+
+def _split_at(
+    areas: Sequence[Area], chosen: Sequence[Block], plan: SplitPlan, find_useful: FindUseful
+) -> Split | None:
+    """The split that holds out these blocks; None if nothing useful is held out or left."""
+    if not chosen:
+        return None
+    narrowest = min(min(block.window.shape) for block in chosen)
+    guard = min(plan.margin, narrowest // 4)
+    held_out = (replace(areas[block.scene], window=block.window) for block in chosen)
+    rooms = _find_rooms(areas, held_out, plan.chip, guard)
+    left = (
+        Block(room.scene, window)
+        for room in rooms
+        for piece in room.pieces
+        for window in piece.blocks(MAX_BLOCK, MAX_BLOCK)
+    )
+    is_useful = any(find_useful(block).any() for block in left)
+    return Split(rooms, tuple(chosen), guard) if is_useful else None
 
 
 def count_pixels(areas: Iterable[Area]) -> int:
@@ -156,53 +215,104 @@ def _cut_blocks(areas: Sequence[Area], target: float, chip: int) -> Iterator[Blo
             yield from (Block(scene, window) for window in area.window.blocks(height, width))
 
 
+def _measure_content(blocks: Sequence[Block], count: Callable[[Block], int], seed: int) -> Content:
+    """How much of the blocks is useful: of a sample, and if that shows too little, of all."""
+    order = np.random.default_rng(seed).permutation(len(blocks))
+    seen = [blocks[i] for i in order[:SAMPLED]]
+    if sum(count(block) > 0 for block in seen) < ENOUGH:
+        seen = list(blocks)
+    useful = [block for block in seen if count(block)]
+    found = sum(count(block) for block in useful)
+    return Content(
+        share=found / max(1, sum(block.window.area for block in seen)),
+        density=found / max(1, sum(block.window.area for block in useful)),
+        block_share=len(useful) / max(1, len(seen)),
+    )
+
+
 def _choose_blocks(
     blocks: Sequence[Block],
-    target: float,
-    is_useful: Callable[[Block], bool],
+    wanted: tuple[float, float],
+    count: Callable[[Block], int],
     rng: np.random.Generator,
 ) -> list[Block]:
-    """Blocks of about the target's area, each far from those before it (best of 8 by chance)."""
+    """Blocks with about as many useful pixels as wanted; none if there are no such blocks.
+
+    Each is far from those before it (best of 8 by chance).
+
+    Args:
+        blocks: to choose from.
+        wanted: useful pixels, and how many there are in a pixel of a useful block.
+        count: the useful pixels of a block.
+        rng: decides.
+    """
+    target, density = wanted
     pool = [blocks[i] for i in rng.permutation(len(blocks))]
     chosen: list[Block] = []
     covered = 0
-    while pool and (not chosen or covered + pool[-1].window.area / 2 <= target):
+    while pool and (covered < target / 2 or covered + pool[-1].window.area * density / 2 <= target):
         candidates = range(max(0, len(pool) - CANDIDATES), len(pool))
         block = pool.pop(max(candidates, key=lambda i: _distance(pool[i], chosen)))
-        if is_useful(block):
+        if 0 < count(block) <= 2 * target - covered:
             chosen.append(block)
-            covered += block.window.area
-    return chosen
+            covered += count(block)
+    return chosen if covered >= target / 2 else []
 
 
 def _choose_ends(
     areas: Sequence[Area],
     fraction: float,
-    is_useful: Callable[[Block], bool],
+    find_useful: FindUseful,
     rng: np.random.Generator,
 ) -> list[Block]:
-    """A strip at one end of each area, across its longer side."""
+    """A strip at one end of what is useful in each area, across its longer side."""
     chosen = []
     for scene, area in enumerate(areas):
-        ends = list(_cut_ends(area.window, fraction))
-        strips = (Block(scene, ends[i]) for i in rng.permutation(len(ends)))
-        chosen.extend([strip for strip in strips if is_useful(strip)][:1])
+        rows, cols = np.zeros(area.window.height, np.int64), np.zeros(area.window.width, np.int64)
+        for window in area.window.blocks(MAX_BLOCK, MAX_BLOCK):
+            useful = find_useful(Block(scene, window))
+            across, down = window.relative_to(area.window).slices()
+            rows[across] += useful.sum(axis=1)
+            cols[down] += useful.sum(axis=0)
+        if ends := _cut_ends(area.window, rows, cols, fraction):
+            chosen.append(Block(scene, ends[rng.permutation(len(ends))[0]]))
     return chosen
 
 
-def _cut_ends(window: Window, fraction: float) -> Iterator[Window]:
-    row, col, last_row, last_col = (
-        window.row_off, window.col_off, window.row_end - 1, window.col_end - 1
-    )  # fmt: skip
-    depth = max(1, round(fraction * max(window.shape)))
-    if max(window.shape) < 2 or window.area == 0:
-        return
-    if window.height >= window.width:
-        yield span(row, col, row + depth - 1, last_col)
-        yield span(last_row - depth + 1, col, last_row, last_col)
-    else:
-        yield span(row, col, last_row, col + depth - 1)
-        yield span(row, last_col - depth + 1, last_row, last_col)
+def _cut_ends(
+    window: Window, rows: NDArray[np.int64], cols: NDArray[np.int64], fraction: float
+) -> list[Window]:
+    """The strips with about the fraction of a window's useful pixels, given for rows and columns.
+
+    Both the strip and what is left have some; none where there is just one such pixel.
+    """
+    (used_rows,), (used_cols,) = rows.nonzero(), cols.nonzero()
+    if used_rows.size * used_cols.size == 0:
+        return []
+    row, last_row = (window.row_off + int(used_rows[i]) for i in (0, -1))
+    col, last_col = (window.col_off + int(used_cols[i]) for i in (0, -1))
+    if max(last_row - row, last_col - col) < 1:
+        return []
+    if last_row - row >= last_col - col:
+        counts = rows[used_rows[0] : used_rows[-1] + 1]
+        first, last = _depth(counts, fraction), _depth(counts[::-1], fraction)
+        return [
+            span(row, col, row + first - 1, last_col),
+            span(last_row - last + 1, col, last_row, last_col),
+        ]
+    counts = cols[used_cols[0] : used_cols[-1] + 1]
+    first, last = _depth(counts, fraction), _depth(counts[::-1], fraction)
+    return [
+        span(row, col, last_row, col + first - 1),
+        span(row, last_col - last + 1, last_row, last_col),
+    ]
+
+
+def _depth(counts: NDArray[np.int64], fraction: float) -> int:
+    """How many of the first lines, not all, have about the fraction of the sum."""
+    covered = np.cumsum([0, *counts])
+    depth = round(float(np.interp(fraction * covered[-1], covered, np.arange(covered.size))))
+    return min(max(1, depth), counts.size - 1)
 
 
 def _distance(block: Block, others: Iterable[Block]) -> float:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geounet.classes import NODATA, ClassInfo
 from geounet.errors import InputError
@@ -146,7 +147,8 @@ def _split(
 
 
 def _find_labelled(reader: SourceReader, block: Block) -> NDArray[np.bool_]:
-    return reader.read(block.scene, block.window).labels != NODATA
+    labelled: NDArray[np.bool_] = reader.read(block.scene, block.window).labels != NODATA
+    return labelled
 
 
 def _find_classes(sources: Sequence[Source], options: TrainOptions) -> tuple[ClassInfo, ...]:
