@@ -11,7 +11,7 @@ from geounet.errors import InputError
 from geounet.raster import Window
 from geounet.training.room import find_room
 from geounet.training.sources import Reading, SourceReader, find_sources
-from geounet.training.statistics import Moments, measure_rooms
+from geounet.training.statistics import Moments, _thin, measure_rooms
 from geounet.vector import LabelOptions
 
 READING = Reading(None, make_classes(["a", "b"], values=[1, 4]), LabelOptions())
@@ -79,6 +79,16 @@ def test_pixels_outside_the_aoi_do_not_count(scene, tmp_path):
     found = measure(image_path, label_path, aoi=aoi)
     np.testing.assert_allclose(found.mean, image[:, 200:300, 175:250].mean(axis=(1, 2)), rtol=1e-12)
     assert found.labelled_share == 1
+
+
+def test_blocks_of_large_parts_are_chosen_all_over():
+    columns, most = 64, 256  # a stride of 16 would take every 16th column only
+    blocks = list(Window(row_off=0, col_off=0, height=64, width=columns).blocks(1, 1))
+    chosen = [window for _, window in _thin(((0, window) for window in blocks), most)]
+    assert len(set(chosen)) == most
+    assert chosen == sorted(chosen) == [w for _, w in _thin(((0, w) for w in blocks), most)]
+    assert len({window.col_off for window in chosen}) > 0.9 * columns
+    assert len({window.row_off for window in chosen}) > 0.9 * columns
 
 
 def test_no_label_at_all_is_said(scene, tmp_path):

@@ -15,7 +15,7 @@ from geounet.training.room import Room
 from geounet.training.sources import SourceReader
 
 MAX_PIXELS = 64 * 2**20
-"""Of larger training parts only so many pixels are read, in blocks spread evenly."""
+"""Of larger training parts only so many pixels are read, in blocks chosen by chance."""
 
 BLOCK = 512
 
@@ -83,7 +83,7 @@ def measure_rooms(
     Raises:
         InputError: none is labelled, or a file cannot be read.
     """
-    blocks = list(_thin(_cut(rooms), MAX_PIXELS // BLOCK**2))
+    blocks = _thin(_cut(rooms), MAX_PIXELS // BLOCK**2)
     moments, counts, pixels = Moments(), np.zeros(256, np.int64), 0
     for done, (scene, window) in enumerate(blocks):
         progress(Progress("statistics", done, len(blocks), "blocks"))
@@ -114,7 +114,7 @@ def _cut(rooms: Iterable[Room]) -> Iterable[tuple[int, Window]]:
 
 
 def _thin(blocks: Iterable[tuple[int, Window]], most: int) -> list[tuple[int, Window]]:
-    """At most `most` of the blocks, evenly spread."""
+    """At most `most` of the blocks, always the same ones; in their order."""
     everything = list(blocks)
-    step = max(1, -(-len(everything) // most))
-    return everything[step // 2 :: step]
+    chosen = np.random.default_rng(0).permutation(len(everything))[:most]
+    return [everything[i] for i in np.sort(chosen)]
