@@ -39,6 +39,15 @@ def test_without_a_crs_only_the_same_file_counts():
     assert found == {1: Window(row_off=-1, col_off=-1, height=12, width=12)}
 
 
+def test_a_file_is_known_whatever_its_path_is_written_like(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.tif").touch()
+    (tmp_path / "link.tif").symlink_to("a.tif")
+    bare = grid(0, 0, crs=None)
+    for path in ("a.tif", "./a.tif", str(tmp_path / "a.tif"), "link.tif"):
+        assert [i for i, _ in Footprints([whole(path, bare)]).find(whole("a.tif", bare), 0)] == [0]
+
+
 def test_scenes_of_another_crs_are_found():
     block = Area("utm", grid(0, 0), Window(row_off=20, col_off=20, height=40, width=40))
     to_web = Transformer.from_crs(UTM33, 3857, always_xy=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -37,7 +38,7 @@ class Footprints:
         self.areas = areas
         self._by_path: dict[str, list[int]] = {}
         for i, area in enumerate(areas):
-            self._by_path.setdefault(area.path, []).append(i)
+            self._by_path.setdefault(os.path.realpath(area.path), []).append(i)
         members: dict[CRS, list[int]] = {}
         for i, area in enumerate(areas):
             if area.grid.crs is not None and area.window.area:
@@ -51,7 +52,7 @@ class Footprints:
             Index of an area, and a window of its grid: the pixels that `area` touches, grown by
             `guard` of them; it has pixels in common with the indexed area.
         """
-        same_file = self._by_path.get(area.path, [])
+        same_file = self._by_path.get(os.path.realpath(area.path), [])
         yield from self._cut((i, area.window.pad(guard)) for i in same_file)
         if area.grid.crs is None:
             return
