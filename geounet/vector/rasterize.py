@@ -69,7 +69,7 @@ def rasterize_inside(geometry: BaseGeometry, grid: Grid, window: Window) -> NDAr
     return inside
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def _burner_of(geometry: BaseGeometry, grid: Grid) -> Burner:
     """One AOI is asked for in thousands of windows."""
     parts = shapely.get_parts(geometry)
