@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio.shutil
 from networks import make_model
 from rasters import read_raster, write_raster
 from test_inference_predict import make_pixels
 
-from geounet.errors import InputError, Interrupted, ResourceError
+from geounet.errors import InputError, Interrupted, ResourceError, UsageError
 from geounet.inference import PredictOptions, TorchEngine, parts, predict
 from geounet.raster import writing
 
@@ -114,6 +115,23 @@ def test_stops_gently_after_a_part(tmp_path, scene, model):
         predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32), ask_to_stop, stop)
     assert predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32)).parts_resumed == 2
     assert (tmp_path / "mask.tif").read_bytes() == expected
+
+
+@pytest.mark.parametrize("batch", [2, 3, 4, 7])
+def test_batches_across_parts_of_other_heights(tmp_path, scene, model, batch):
+    """The last part may be lower, and its tiles with it."""
+    expected = expect_bytes(tmp_path, scene, model)
+    predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32, batch=batch))
+    assert (tmp_path / "mask.tif").read_bytes() == expected
+
+
+def test_a_vrt_follows_its_source(tmp_path, scene, model):
+    """Another source file makes another run, whatever the .vrt itself says."""
+    rasterio.shutil.copy(scene, tmp_path / "scene.vrt", driver="VRT")
+    predict(tmp_path / "scene.vrt", model, tmp_path / "mask.tif")
+    write_raster(scene, make_pixels(200, 90, seed=9))
+    with pytest.raises(UsageError, match="exists"):
+        predict(tmp_path / "scene.vrt", model, tmp_path / "mask.tif")
 
 
 def test_parts_of_another_run_are_refused_and_kept(tmp_path, scene, model, monkeypatch):

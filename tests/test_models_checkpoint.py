@@ -133,6 +133,11 @@ def test_weights_of_another_network_are_refused(tmp_path):
         ({"bands": [{"name": None, "dtype": "uint8", "offset": 0, "scale": 0}]}, "scale"),
         ({"classes": [{"value": 0, "name": "a", "colour": "#000000"}]}, "needs two"),
         ({"surprise": 1}, "damaged"),
+        ({"stride": 0}, "stride"),
+        ({"stride": "8"}, "stride"),
+        ({"pixel_size_m": 0}, "pixel size"),
+        ({"architecture": ["unet"]}, "architecture"),
+        ({"bands": [{"name": None, "dtype": "foo", "offset": 0, "scale": 1}]}, "dtype"),
     ],
 )
 def test_specs_that_cannot_be_are_refused(tmp_path, change, message):

@@ -120,6 +120,19 @@ def test_resunet_padded_and_unpadded_agree(blocks):
     )
 
 
+def test_deep_resunets_can_predict():
+    form = to_inference_form(ResUNet(1, 2, width=4, blocks=(3, 4, 23, 3)))
+    assert min(form.leads[:-1]) > 0
+
+
+def test_narrow_resunets_learn():
+    """torch has crashed in strided 1x1 convolutions of few channels, channels last."""
+    network = ResUNet(4, 5, width=4).to(memory_format=torch.channels_last)
+    x = torch.randn(2, 4, 128, 128).to(memory_format=torch.channels_last)
+    for _ in range(3):
+        network(x).square().mean().backward()
+
+
 def test_resunet_margin_grows_with_the_blocks():
     margins = [ResUNet(1, 2, width=4, blocks=b).geometry.margin for b in [(1,) * 4, (3, 4, 6, 3)]]
     assert margins == [160, 512]

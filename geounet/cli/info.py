@@ -125,7 +125,7 @@ def _format(value: object) -> str:
     if value is None or value == []:
         return "-"
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return f"{value:.12g}"
     if isinstance(value, (list, tuple)):
         return ", ".join(_format(item) for item in value)
     return str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated
@@ -56,7 +57,7 @@ def parse_bbox(text: str) -> Rectangle:
         west, south, east, north = (float(part) for part in text.split(","))
     except ValueError:
         raise typer.BadParameter(f"{text!r}: write W,S,E,N, four numbers") from None
-    if west >= east or south >= north:
+    if not (west < east and south < north and math.isfinite(north - south + east - west)):
         raise typer.BadParameter(f"{text!r}: needs W < E and S < N, in the order W,S,E,N")
     return Rectangle((west, south, east, north))
 

@@ -64,7 +64,7 @@ def polygonize(
         raise typer.BadParameter(f"{connectivity!r}: write 4 or 8", param_hint="--connectivity")
     options = PolygonizeOptions(
         connectivity=8 if connectivity == "8" else 4,
-        classes=tuple(classes.split(",")) if classes else None,
+        classes=tuple(name.strip() for name in classes.split(",")) if classes else None,
         min_area_m2=min_area,
         confidence=confidence,
         overwrite=overwrite,

@@ -250,7 +250,7 @@ def _predict_all(
     stop: Event,
 ) -> tuple[list[PredictSummary], list[GeounetError]]:
     """Predict every scene; one that fails does not stop the others."""
-    from geounet.errors import InputError, ModelError
+    from geounet.errors import InputError, Interrupted, ModelError
     from geounet.inference import load_models
     from geounet.inference import predict as predict_scene
 
@@ -258,6 +258,10 @@ def _predict_all(
     summaries: list[PredictSummary] = []
     failures: list[GeounetError] = []
     for image, output in jobs:
+        if stop.is_set():
+            raise Interrupted(
+                f"{len(summaries)} of {len(jobs)} images are done; the same command goes on"
+            )
         try:
             summaries.append(predict_scene(image, loaded, output, options, progress, stop))
         except (InputError, ModelError) as error:

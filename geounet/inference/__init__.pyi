@@ -1,5 +1,6 @@
 from .engine import Engine as Engine
 from .engine import TorchEngine as TorchEngine
+from .engine import is_out_of_memory as is_out_of_memory
 from .engine import make_engine as make_engine
 from .engine import make_ensemble as make_ensemble
 from .fit import check_fit as check_fit

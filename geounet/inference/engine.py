@@ -85,7 +85,7 @@ class TorchEngine:
             )
             return {kind: x.cpu().numpy() for kind, x in outputs.items()}
         except RuntimeError as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             if device.type == "cuda":
                 torch.cuda.empty_cache()
@@ -114,6 +114,6 @@ def make_ensemble(
     return TorchEngine(Predictor(members, request), runtime)
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """On the CPU torch raises a plain RuntimeError."""
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch raised it for want of memory: on the CPU that is a plain RuntimeError."""
     return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)

@@ -19,14 +19,14 @@ def check_fit(spec: ModelSpec, scene: SceneLike, options: PredictOptions) -> Non
     Raises:
         ModelError: says what differs, and which option overrides it.
     """
-    _check_bands(spec, scene)
+    _check_bands(spec, scene, are_named=options.bands is None)
     if not options.allow_dtype:
         _check_dtype(spec, scene)
     if not options.allow_pixel_size:
         _check_pixel_size(spec, scene)
 
 
-def _check_bands(spec: ModelSpec, scene: SceneLike) -> None:
+def _check_bands(spec: ModelSpec, scene: SceneLike, *, are_named: bool) -> None:
     wanted = [band.name for band in spec.bands]
     if scene.count != len(wanted):
         raise ModelError(
@@ -34,9 +34,10 @@ def _check_bands(spec: ModelSpec, scene: SceneLike) -> None:
             f"{len(wanted)} ({_names(wanted)}); choose them with --bands"
         )
     found = list(scene.band_names)
-    if None in wanted or None in found or found == wanted:
+    if not are_named or None in wanted or None in found or found == wanted:
         return
-    hint = "choose them with --bands, by number; or clear the descriptions if they are wrong"
+    numbers = ",".join(map(str, scene.bands))
+    hint = f"if they are the same under other names, say so with --bands {numbers}"
     if set(found) == set(wanted) and len(set(found)) == len(found):
         order = ",".join(str(scene.bands[found.index(name)]) for name in wanted)
         hint = f"put them in order with --bands {order}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from shapely import box, prepare
 from shapely.geometry.base import BaseGeometry
 
@@ -14,6 +15,7 @@ from geounet.inference.memory import activation_bytes
 from geounet.inference.options import PredictOptions
 from geounet.inference.parts import choose_part_rows, plan_parts
 from geounet.inference.runtime import Runtime, free_memory
+from geounet.inference.streaming import TILES_AHEAD
 from geounet.inference.tiling import Tile, fit_tile, plan_tiles
 from geounet.models import Model, to_inference_form
 from geounet.raster import SceneLike, Window
@@ -21,6 +23,9 @@ from geounet.vector import read_aoi
 
 TILE_SIDES = (2048, 1536, 1024, 768, 512, 384, 256, 128)
 """Tiles that `--tile auto` tries. The larger, the less is spent on margins."""
+
+PART_BYTES = 256 * 2**20
+"""Bytes of all outputs of a part at most, unless the scene is wider than that in one stride."""
 
 BASE_MEMORY = 600 * 2**20
 """Bytes of a run beside activations: libraries, GDAL's cache, tiles on their way."""
@@ -61,9 +66,14 @@ def make_plan(
     runtime = engine.runtime
     batch = options.batch or (4 if runtime.device.type == "cuda" else 1)
     budget = options.max_memory or _default_memory(runtime)
-    side = options.tile or _choose_tile(models, engine, batch, budget)
+    side = options.tile or _choose_tile(models, engine, batch, options.readers, budget)
     side = max(side, engine.geometry.stride)
-    tile_shape = fit_tile(extent, side, engine.geometry.stride)
+    rows = PART_BYTES // (extent.width * count_output_bytes(engine))
+    height, width = fit_tile(extent, side, engine.geometry.stride)
+    if rows < height:  # a part, which is a row of tiles at least, is kept in memory
+        low = max(rows, engine.geometry.stride)
+        height, _ = fit_tile(extent, low, engine.geometry.stride)
+    tile_shape = (height, width)
     part_rows = choose_part_rows(extent, tile_shape[0])
     return Plan(extent, aoi, tile_shape, batch, part_rows)
 
@@ -81,9 +91,16 @@ def list_tiles(plan: Plan, part: Window, engine: Engine, scene: SceneLike) -> It
 
 
 def list_parts(plan: Plan, part_rows: int, engine: Engine, scene: SceneLike) -> list[Window]:
-    """The parts that have tiles, top to bottom."""
+    """The parts that have tiles, top to bottom.
+
+    Raises:
+        InputError: there is none.
+    """
     parts = plan_parts(plan.extent, part_rows, engine.geometry.stride)
-    return [part for part in parts if any(True for _ in list_tiles(plan, part, engine, scene))]
+    found = [part for part in parts if any(True for _ in list_tiles(plan, part, engine, scene))]
+    if not found:
+        raise InputError(f"the AOI and --bbox have no pixel of {scene.path} in common")
+    return found
 
 
 def _find_extent(scene: SceneLike, options: PredictOptions) -> tuple[Window, BaseGeometry | None]:
@@ -100,8 +117,19 @@ def _find_extent(scene: SceneLike, options: PredictOptions) -> tuple[Window, Bas
     return extent, aoi
 
 
-def count_memory(models: Sequence[Model], engine: Engine, side: int, batch: int) -> int:
-    """Bytes that batches of tiles of a side take at most: activations, and on the CPU the rest."""
+def count_output_bytes(engine: Engine) -> int:
+    """Bytes of one pixel of all outputs."""
+    request = engine.request
+    return sum(request.make_blank(k, engine.classes, (1, 1)).nbytes for k in request.kinds)
+
+
+def count_memory(
+    models: Sequence[Model], engine: Engine, side: int, batch: int, readers: int = 1
+) -> int:
+    """Bytes that batches of tiles of a side take at most.
+
+    Activations and their input in float32; on the CPU also what is read ahead, and the rest.
+    """
     read = side + 2 * engine.geometry.read_margin
     activations = max(
         activation_bytes(
@@ -109,12 +137,20 @@ def count_memory(models: Sequence[Model], engine: Engine, side: int, batch: int)
         )
         for one in models
     )
-    return batch * activations + (BASE_MEMORY if engine.runtime.device.type == "cpu" else 0)
+    bands = models[0].spec.bands
+    pixel_bytes = sum(np.dtype(band.dtype).itemsize for band in bands)
+    on_device = batch * (activations + 3 * 4 * len(bands) * read**2)
+    if engine.runtime.device.type != "cpu":
+        return on_device
+    waiting = (TILES_AHEAD + 1) * readers + 2 * batch
+    return on_device + waiting * pixel_bytes * read**2 + BASE_MEMORY
 
 
-def _choose_tile(models: Sequence[Model], engine: Engine, batch: int, budget: int) -> int:
+def _choose_tile(
+    models: Sequence[Model], engine: Engine, batch: int, readers: int, budget: int
+) -> int:
     for side in TILE_SIDES:
-        if count_memory(models, engine, side, batch) <= budget:
+        if count_memory(models, engine, side, batch, readers) <= budget:
             return side
     raise ResourceError(
         f"{budget / 2**20:.0f} MB of memory are too little for this model even at tiles of "

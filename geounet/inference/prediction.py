@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,10 +139,11 @@ def predict(
     started = time.perf_counter()
     outputs = check_outputs(image, Path(output), options)
     with prepare(image, model, options) as (scene, models, engine, plan):
-        fingerprint = make_fingerprint(scene, models, engine, plan.extent, options)
+        fingerprint = make_fingerprint(scene, models, engine, plan, options)
         finished = set() if options.overwrite else find_finished(outputs.values(), fingerprint)
         if not options.overwrite:
             refuse_existing(path for path in outputs.values() if path not in finished)
+        list_parts(plan, plan.part_rows, engine, scene)  # refuses what has none, before it begins
         job = open_job(outputs["mask"], fingerprint, plan.part_rows, overwrite=options.overwrite)
         run = _Run(image, scene, models, engine, plan, job, outputs)
         parts = list_parts(plan, job.part_rows, engine, scene)
@@ -217,7 +219,7 @@ def _keep_part(run: _Run, part: Window, arrays: Outputs) -> None:
         write_part(
             run.job.part_path(kind, part), grid, array, nodata_of(array.dtype), run.name_bands(kind)
         )
-    run.counts += np.bincount(arrays["mask"].ravel(), minlength=256)
+    _add_counts(run, arrays["mask"])
 
 
 def _count_classes(run: _Run, path: Path) -> None:
@@ -225,7 +227,14 @@ def _count_classes(run: _Run, path: Path) -> None:
     with open_scene(path, allow_palette=True) as mask:
         for window in mask.grid.extent.blocks(1024, mask.grid.width):
             values, _ = mask.read(window)
-            run.counts += np.bincount(values.ravel(), minlength=256)
+            _add_counts(run, values)
+
+
+def _add_counts(run: _Run, values: NDArray[Any]) -> None:
+    """Add to the pixels per class; in pieces, since bincount makes 8 bytes of each."""
+    flat = values.reshape(-1)
+    for start in range(0, flat.size, 2**20):
+        run.counts += np.bincount(flat[start : start + 2**20], minlength=256)
 
 
 def _assemble_outputs(run: _Run, parts: Sequence[Window], tags: Mapping[str, str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,25 +12,27 @@ from geounet import __version__
 from geounet.inference.engine import Engine
 from geounet.inference.job import JOB_TAG, digest_job
 from geounet.inference.options import PredictOptions
-from geounet.models import Model, file_digest
-from geounet.raster import SceneLike, Window
+from geounet.inference.plan import Plan
+from geounet.models import Model
+from geounet.raster import SceneLike
 
 
 def make_fingerprint(
     scene: SceneLike,
     models: Sequence[Model],
     engine: Engine,
-    extent: Window,
+    plan: Plan,
     options: PredictOptions,
 ) -> dict[str, Any]:
     """All that can change a pixel of the result. Tiles, batches and readers cannot."""
+    extent, aoi = plan.extent, plan.aoi
     return {
         "scene": [_identify_file(file) for file in scene.files],
         "scene size": list(scene.grid.shape),
         "bands": list(scene.bands),
         "model": [model.digest for model in models],
         "area": [extent.row_off, extent.col_off, extent.height, extent.width],
-        "AOI": file_digest(options.aoi) if options.aoi else None,
+        "AOI": None if aoi is None else hashlib.sha256(aoi.wkb).hexdigest(),
         "device": engine.runtime.device.type,
         "precision": engine.runtime.precision,
         "engine": engine.name,
@@ -72,5 +76,6 @@ def _identify_file(path: str | Path) -> dict[str, Any]:
     try:
         status = file.stat()
     except OSError:
-        return {"name": str(path)}
+        # tokens are secrets, and a renewed one makes no other scene
+        return {"name": re.sub(r"\?.*$|(?<=//)[^/@]*@", "", str(path))}
     return {"name": file.name, "bytes": status.st_size, "changed_ns": status.st_mtime_ns}

@@ -20,6 +20,9 @@ from geounet.models import Geometry
 from geounet.raster import SceneLike, Window
 from geounet.vector import rasterize_inside
 
+TILES_AHEAD = 2
+"""Tiles that each stage may be ahead of the next."""
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedTile:
@@ -89,7 +92,7 @@ class Stream:
     aoi: BaseGeometry | None = None
     batch: int = 1
     readers: int = 1
-    depth: int = 2
+    depth: int = TILES_AHEAD
     watch: Stopwatch = field(default_factory=Stopwatch)
     limit: Limit = field(default_factory=Limit)
 
@@ -129,13 +132,16 @@ def load_tile(
 
 
 def batch_tiles(tiles: Iterable[LoadedTile], size: int) -> Iterator[list[LoadedTile]]:
-    """Runs of tiles in order, each with at most `size` that need the network.
+    """Runs of tiles of one shape in order, each with at most `size` that need the network.
 
     A run is at most 4 * `size` tiles long, so that memory is bounded where few are needed.
     """
     group: list[LoadedTile] = []
     needed = 0
     for loaded in tiles:
+        if group and loaded.valid.shape != group[0].valid.shape:  # the last part's may be lower
+            yield group
+            group, needed = [], 0
         group.append(loaded)
         needed += loaded.needs_network
         if needed in (0, size) or len(group) == 4 * size:

@@ -39,7 +39,7 @@ class ResUNet(nn.Module):
     ) -> None:
         super().__init__()
         encoder = [width, 2 * width, 4 * width, 8 * width]
-        decoder = [4 * width, 2 * width, width, width // 2, width // 4]
+        decoder = [4 * width, 2 * width, width, max(8, width // 2), max(8, width // 4)]
         self.stem = _norm_relu(nn.Conv2d(bands, width, 7, stride=2, padding=3, bias=False))
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
         self.stages = nn.ModuleList(
@@ -86,7 +86,8 @@ class ResUNet(nn.Module):
 
     def unpad(self) -> None:
         """Take the skips' crops of the unpadded network."""
-        self.leads = self._trace(Span(-self.geometry.read_margin, STRIDE + 2 * 1024))[1]
+        margin = self.geometry.read_margin
+        self.leads = self._trace(Span(-margin, STRIDE + 2 * margin))[1]
 
     @property
     def geometry(self) -> Geometry:
@@ -122,14 +123,16 @@ class BasicBlock(nn.Module):
         self.path = nn.Sequential(*_norm_relu(first), second, nn.BatchNorm2d(after))
         self.shortcut = nn.Sequential()
         if stride > 1 or before != after:
-            project = nn.Conv2d(before, after, 1, stride=stride, bias=False)
+            project = nn.Conv2d(before, after, 1, bias=False)
             self.shortcut = nn.Sequential(project, nn.BatchNorm2d(after))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, before, H, W) -> (N, after, H / stride, W / stride)."""
         y = self.path(x)
-        # cell i of the path is centred on cell stride * i, so the shortcut starts `lead` cells in
-        x = self.shortcut(x[..., self.lead :, self.lead :] if self.lead else x)
+        # cell i of the path is centred on cell stride * i, so the shortcut starts `lead` cells in;
+        # it takes every stride-th cell first: torch 2.15 on the CPU crashes in the backward pass of
+        # strided 1x1 convolutions of few channels
+        x = self.shortcut(x[..., self.lead :: self.stride, self.lead :: self.stride])
         return torch.relu_(y + crop_lead(x, 0, y))
 
     def unpad(self) -> None:

@@ -13,6 +13,10 @@ from geounet.errors import GeounetError, ModelError
 
 FORMAT_VERSION = 1
 
+DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64",
+          "float16", "float32", "float64")  # fmt: skip
+"""numpy names of what a raster's pixels can be."""
+
 
 @dataclass(frozen=True, slots=True)
 class Band:
@@ -31,6 +35,8 @@ class Band:
     scale: float
 
     def __post_init__(self) -> None:
+        if not isinstance(self.dtype, str) or self.dtype not in DTYPES:
+            raise ModelError(f"band {self.name or '?'}: dtype {self.dtype!r} is none of a raster")
         if not (math.isfinite(self.offset) and math.isfinite(self.scale) and self.scale > 0):
             raise ModelError(
                 f"band {self.name or '?'}: offset {self.offset} and scale {self.scale}; "
@@ -68,6 +74,13 @@ class ModelSpec:
         if len(self.classes) < 2:
             raise ModelError(f"the spec names {len(self.classes)} class; a map needs two")
         check_classes(self.classes)
+        if not isinstance(self.architecture, str) or not isinstance(self.arguments, Mapping):
+            raise ModelError("the spec's architecture is no name with arguments")
+        if not isinstance(self.stride, int) or self.stride < 1:
+            raise ModelError(f"the spec's stride is {self.stride!r}; it must be 1 or more")
+        size = self.pixel_size_m
+        if size is not None and not (isinstance(size, int | float) and 0 < size < math.inf):
+            raise ModelError(f"the spec's pixel size is {size!r} m; it must be positive")
 
     def to_json(self) -> str:
         """The metadata value, `format_version` first."""
@@ -83,7 +96,7 @@ class ModelSpec:
         try:
             content = json.loads(text)
             version = content.pop("format_version")
-        except (ValueError, AttributeError, KeyError) as error:
+        except (ValueError, AttributeError, KeyError, TypeError) as error:
             raise ModelError("its metadata is no geounet spec") from error
         if version != FORMAT_VERSION:
             raise ModelError(

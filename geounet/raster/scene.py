@@ -63,8 +63,8 @@ class Scene:
 
     @property
     def files(self) -> tuple[str | Path, ...]:
-        """All that it is read from."""
-        return (self.path,)
+        """All that it is read from: a VRT's sources and files beside it, too."""
+        return tuple(self._dataset.files) or (self.path,)
 
     @property
     def count(self) -> int:

@@ -74,7 +74,7 @@ class Stack:
         grid: of the first.
         bands: chosen ones of all, counted through from 1.
         dtype: smallest type that holds all of them.
-        band_names: the files' descriptions; where there is none, the file's name.
+        band_names: the files' descriptions.
     """
 
     def __init__(
@@ -84,16 +84,12 @@ class Stack:
         self._members = tuple(members)
         self._order = [band - 1 for band in bands]
         self._resources = resources.pop_all()
-        self.files = tuple(member.path for member in members)
-        self.path = " + ".join(Path(str(file)).name for file in self.files)
+        self.files = tuple(file for member in members for file in member.files)
+        self.path = " + ".join(Path(str(member.path)).name for member in members)
         self.grid = members[0].grid
         self.bands = tuple(bands)
         self.dtype: np.dtype[np.generic] = np.result_type(*(m.dtype for m in members))
-        names = [
-            name or (member.name if member.count == 1 else None)
-            for member in members
-            for name in member.band_names
-        ]
+        names = [name for member in members for name in member.band_names]
         self.band_names = tuple(names[i] for i in self._order)
 
     @property
