@@ -34,6 +34,7 @@ from geounet.vector import (
     read_polygons,
     resolve_classes,
 )
+from geounet.vector.labels import open_label_raster
 
 UTM_CRS = CRS.from_epsg(32633)
 GRID = Grid(height=60, width=80, transform=UTM, crs=UTM_CRS)
@@ -440,6 +441,35 @@ def test_classes_found_in_vectors(tmp_path):
     assert names == ["background", "9", "10"]
 
 
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ([1.0, 5.0], {"background": 0, "1": 1, "5": 5}),
+        (["10", "9"], {"background": 0, "9": 9, "10": 10}),
+        ([7, 255], {"background": 0, "7": 1, "255": 2}),
+        (["5", "x"], {"background": 0, "5": 1, "x": 2}),
+        (["05", "6"], {"background": 0, "05": 1, "6": 2}),
+    ],
+)
+def test_numbers_in_a_class_column_are_the_values(tmp_path, column, values):
+    path = write_vectors(tmp_path / "v.gpkg", [square(0, 0), square(20, 20)], code=column)
+    found = discover_classes([path], [GRID], LabelOptions(class_field="code"))
+    assert {c.name: c.value for c in found} == values
+
+
+def test_a_label_raster_of_many_scenes_is_read_once(tmp_path, monkeypatch):
+    path = write_raster(tmp_path / "l.tif", np.eye(60, 80, dtype="uint8"))
+    opened = []
+
+    def open_counted(source):
+        opened.append(source)
+        return open_label_raster(source)
+
+    monkeypatch.setattr("geounet.vector.label_classes.open_label_raster", open_counted)
+    assert len(discover_classes([path] * 3, [GRID] * 3)) == 2
+    assert opened == [path]
+
+
 def test_declared_names_get_a_background_where_they_lack_one(tmp_path):
     path = write_vectors(tmp_path / "v.gpkg", [square(0, 0), square(9, 9)], kind=["a", "b"])
     raster = write_raster(tmp_path / "l.tif", np.zeros(GRID.shape, "uint8"))
@@ -455,6 +485,38 @@ def test_declared_names_get_a_background_where_they_lack_one(tmp_path):
     assert names("rest,a,b", class_field="kind") == ["rest", "a", "b"]
     assert names("x,y", source=raster) == ["x", "y"]
     assert names(None) == ["background", "v"]
+
+
+def test_numbered_classes_get_a_background_if_there_is_a_value_for_it(tmp_path):
+    path = write_vectors(tmp_path / "v.gpkg", [square(0, 0)], kind=["building"], code=[5])
+    file = tmp_path / "c.json"
+
+    def values(items, **options):
+        file.write_text(json.dumps([{"value": v, "name": n} for n, v in items.items()]))
+        found = resolve_classes(str(file), [path], [GRID], LabelOptions(**options))
+        return {c.name: c.value for c in found}
+
+    two, three = {"road": 1, "building": 5}, {"background": 0, "road": 1, "building": 5}
+    assert values(two, class_field="kind") == values(two, class_field="code") == three
+    classes = resolve_classes(str(file), [path], [GRID], LabelOptions(class_field="kind"))
+    burnt = read_all(path, classes=classes, options=LabelOptions(class_field="kind"))
+    assert (burnt[5, 5], burnt[50, 50]) == (5, 0)
+    assert values({"building": 5}) == {"background": 0, "building": 5}
+    named = {"building": 0, "background": 3}
+    assert values(named, class_field="kind") == values(named) == named
+    assert values({"other": 0, "building": 5}, class_field="kind") == {"other": 0, "building": 5}
+    for options in ({"class_field": "kind"}, {}):
+        with pytest.raises(UsageError, match=r"'building'.* has its value 0; name .*leave 0 free"):
+            values({"building": 0} | ({"road": 1} if options else {}), **options)
+
+
+def test_background_is_outside_wherever_it_stands(tmp_path):
+    path = write_vectors(tmp_path / "v.gpkg", [square(0, 0)], kind=["building"])
+    for options in (LabelOptions(), LabelOptions(class_field="kind")):
+        classes = resolve_classes("building,background", [path], [GRID], options)
+        burnt = read_all(path, classes=classes, options=options)
+        assert [(c.value, c.name) for c in classes] == [(0, "building"), (1, "background")]
+        assert (burnt[5, 5], burnt[50, 50]) == (0, 1)
 
 
 def test_classes_as_the_user_writes_them(tmp_path):

@@ -13,13 +13,10 @@ from geounet.classes import NODATA, PALETTE, ClassInfo, check_classes, make_clas
 from geounet.errors import InputError, UsageError
 from geounet.raster import ClassTable, Grid, read_class_table
 from geounet.vector.label_options import LabelOptions
-from geounet.vector.label_values import count_values, text_of
+from geounet.vector.label_values import BACKGROUND, count_values, text_of
 from geounet.vector.labels import open_label_raster
 from geounet.vector.reading import read_class_column
 from geounet.vector.source import is_vectors
-
-BACKGROUND = "background"
-"""Name of the class outside of all polygons."""
 
 MAX_CLASSES = NODATA
 """Values 0 to 254."""
@@ -33,21 +30,30 @@ def resolve_classes(
 ) -> tuple[ClassInfo, ...]:
     """The classes of a set of labels: declared ones, else those found.
 
-    Names declared for vector labels may leave out the background: it is put first if only one name
-    is given, or if the first is a class of polygons (occurs in the class column).
+    Classes declared for vector labels may leave out the background: it is put first, with value 0,
+    if there is only one, or if the first is a class of polygons (it occurs in the class column, or
+    a file gives it a value above 0).
+
+    Raises:
+        UsageError: the declared classes are none, or leave no value for the background.
+        InputError: a file cannot be read, or shows no classes.
     """
     if declared is None:
         return discover_classes(sources, grids, options)
     classes = parse_classes(declared)
-    if declared.lower().endswith(".json") or not all(map(is_vectors, sources)):
-        return classes
     names = [item.name for item in classes]
-    if BACKGROUND in names:
+    if BACKGROUND in names or not all(map(is_vectors, sources)):
         return classes
+    is_numbered = declared.lower().endswith(".json")
     if options.class_field is None:
-        return classes if len(names) > 1 else make_classes([BACKGROUND, *names])
-    found = _find_texts(sources, grids, options)
-    return make_classes([BACKGROUND, *names]) if names[0] in found else classes
+        needs_background = len(classes) == 1
+    else:
+        found = _find_texts(sources, grids, options)
+        is_found = names[0] in found or (is_numbered and str(classes[0].value) in found)
+        needs_background = is_found or classes[0].value > 0
+    if not needs_background:
+        return classes
+    return _add_background(classes) if is_numbered else make_classes([BACKGROUND, *names])
 
 
 def discover_classes(
@@ -59,7 +65,7 @@ def discover_classes(
 
     Rasters: every value that occurs, with the name and colour that the file tells. Vectors:
     background and the file's name, or with `class_field` background and the column's values on the
-    scenes, sorted (numbers as numbers).
+    scenes: numbers 1 to 254 as they are, anything else numbered in its order.
 
     Raises:
         InputError: there are fewer than two, or some cannot be classes.
@@ -108,6 +114,16 @@ def parse_classes(text: str | Path) -> tuple[ClassInfo, ...]:
     return make_classes(names)
 
 
+def _add_background(classes: Sequence[ClassInfo]) -> tuple[ClassInfo, ...]:
+    """The classes, values as they are, and a background with value 0."""
+    if classes[0].value == 0:
+        raise UsageError(
+            f"no class is named {BACKGROUND!r}, and {classes[0].name!r}, a class of polygons, has "
+            f"its value 0; name the class outside of all polygons {BACKGROUND!r}, or leave 0 free"
+        )
+    return check_classes([*make_classes([BACKGROUND]), *classes])
+
+
 def _read_classes_file(path: Path) -> tuple[ClassInfo, ...]:
     try:
         items = json.loads(path.read_text(encoding="utf-8"))
@@ -133,7 +149,7 @@ def _discover_in_rasters(
     sources: Sequence[str | Path], ignore: int | None
 ) -> tuple[ClassInfo, ...]:
     found: dict[int, ClassInfo] = {}
-    for source in sources:
+    for source in dict.fromkeys(sources):
         found = find_raster_classes(source, ignore) | found
     if len(found) < 2:
         known = ", ".join(str(value) for value in found) or "none"
@@ -166,7 +182,9 @@ def _discover_in_vectors(
             f"{_list_sources(sources)} have {len(texts)} different values in column "
             f"{options.class_field!r} on the scenes; choose the column that holds the class"
         )
-    return make_classes([BACKGROUND, *sorted(texts, key=_as_number_or_text)])
+    names = sorted(texts, key=_as_number_or_text)
+    values = map(int, names) if all(map(_is_class_value, names)) else range(1, len(names) + 1)
+    return make_classes([BACKGROUND, *names], [0, *values])
 
 
 def _find_texts(
@@ -183,6 +201,10 @@ def _find_texts(
 def _union_bounds(grids: Sequence[Grid], crs: CRS | None) -> tuple[float, float, float, float]:
     wests, souths, easts, norths = zip(*(g.bounds() for g in grids if g.crs == crs), strict=True)
     return min(wests), min(souths), max(easts), max(norths)
+
+
+def _is_class_value(text: str) -> bool:
+    return text in map(str, range(1, NODATA))
 
 
 def _as_number_or_text(text: str) -> tuple[float, str]:

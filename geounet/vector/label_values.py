@@ -15,6 +15,9 @@ from geounet.errors import InputError
 from geounet.raster import Scene
 from geounet.vector.label_options import LabelOptions
 
+BACKGROUND = "background"
+"""Name of the class outside of all polygons."""
+
 MAX_DISTINCT = 1000
 """More different values than this are measurements or identifiers, not classes."""
 
@@ -68,6 +71,11 @@ def refuse_values(
         f"classes {list_classes(classes)}; leave it out with --ignore {values[0]:g}, or "
         + ("declare it with --classes" if can_be_class else f"renumber it (0 to {NODATA - 1})")
     )
+
+
+def find_outside(classes: Sequence[ClassInfo]) -> ClassInfo:
+    """The class outside of all polygons: the one named background, else the first."""
+    return next((item for item in classes if item.name == BACKGROUND), classes[0])
 
 
 def to_feature_values(

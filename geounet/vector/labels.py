@@ -20,6 +20,7 @@ from geounet.errors import InputError
 from geounet.raster import Bounds, Grid, Scene, Window, mirror_indices, open_scene, open_warped
 from geounet.vector.label_options import LabelOptions
 from geounet.vector.label_values import (
+    find_outside,
     list_classes,
     refuse_values,
     to_class_values,
@@ -88,8 +89,9 @@ def open_labels(
 
     Vectors are reprojected and burnt: a pixel belongs to the polygon that holds its centre. Where
     polygons of several classes overlap, the class with the highest value wins, and no label wins
-    over all. Outside of all polygons is the first class. With `class_field` a polygon's class is
-    the one with that name, else with that value; without, it is the second of two.
+    over all. Outside of all polygons is the class named background, else the first. With
+    `class_field` a polygon's class is the one with that name, else with that value; without, it is
+    the other of two.
 
     Raises:
         InputError: they cannot be used for this scene; the message says why.
@@ -97,7 +99,7 @@ def open_labels(
     with ExitStack() as stack:
         if is_vectors(source):
             burner = make_burner(source, grid, classes, options)
-            fill = classes[0].value
+            fill = find_outside(classes).value
             return Labels(
                 lambda w: _burn_mirrored(burner, grid, w, fill), _note(source, grid), stack
             )
@@ -178,7 +180,8 @@ def make_burner(
     if options.class_field is not None:
         values = to_feature_values(frame[options.class_field], source, classes, options)
     elif len(classes) == 2:
-        values = np.full(len(frame), classes[1].value, np.uint8)
+        (inside,) = (item for item in classes if item != find_outside(classes))
+        values = np.full(len(frame), inside.value, np.uint8)
     else:
         raise InputError(
             f"{source} is to show the classes {list_classes(classes)}; "
