@@ -6,13 +6,14 @@ import json
 import geopandas
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from rasters import UTM, read_raster, write_raster
 from shapely import box
 
 from geounet import training
 from geounet.classes import make_classes
-from geounet.errors import InputError, Interrupted, UsageError
+from geounet.errors import InputError, Interrupted, ResourceError, UsageError
 from geounet.inference import make_engine, predict_window, resolve_runtime
 from geounet.models import load_model
 from geounet.raster import Grid, Window, open_scene
@@ -291,7 +292,8 @@ def test_an_interrupted_run_keeps_the_best_model(pair, tmp_path, monkeypatch):
             raise KeyboardInterrupt
 
     options = TrainOptions(**SMALL, epochs=3)
-    with pytest.raises(Interrupted, match=r"after epoch 1; .*model.safetensors is the best so far"):
+    expected = r"after epoch 1; .*model.safetensors is the best so far.*--overwrite starts anew"
+    with pytest.raises(Interrupted, match=expected):
         train([pair[0]], [pair[1]], tmp_path / "run", options, stop_in_second)
     assert load_model(tmp_path / "run" / "model.safetensors").spec.training["epoch"] == 1
 
@@ -299,8 +301,69 @@ def test_an_interrupted_run_keeps_the_best_model(pair, tmp_path, monkeypatch):
         if progress.stage == "train":
             raise KeyboardInterrupt
 
-    with pytest.raises(Interrupted, match="holds no model yet"):
+    with pytest.raises(Interrupted, match="holds no model yet; the same command starts again"):
         train([pair[0]], [pair[1]], tmp_path / "other", options, stop_at_once)
+    assert not list((tmp_path / "other").iterdir())
+
+    def stop_drawing(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("geounet.training.session.draw_validation", stop_drawing)
+    with pytest.raises(Interrupted, match=r"after epoch 2; .* can be used"):
+        learn(*pair, tmp_path / "other")
+
+
+def read_folder(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_an_earlier_model_stays_until_there_is_a_new_one(pair, tmp_path):
+    run = tmp_path / "run"
+    learn(*pair, run, epochs=1)
+    before = read_folder(run)
+
+    def stop(progress):
+        if progress.stage == "train" and progress.done > 4:
+            raise KeyboardInterrupt
+
+    options = TrainOptions(**SMALL, epochs=1, overwrite=True)
+    with pytest.raises(Interrupted, match="is still the earlier one"):
+        train([pair[0]], [pair[1]], run, options, stop)
+    with pytest.raises(UsageError, match=r"one class, land; .*--classes"):
+        learn(*pair, run, overwrite=True, classes=make_classes(["land"]))
+    with pytest.raises(UsageError, match=r"--chip 4 with --batch 1 .*--batch 2 or --chip 8"):
+        learn(*pair, run, overwrite=True, chip=4, batch=1)
+    with pytest.raises(InputError, match="loss became"):
+        learn(*pair, run, overwrite=True, lr=1e30, norm="none")
+    assert read_folder(run) == before
+    learn(*pair, run, overwrite=True, epochs=1, seed=1)
+    after = read_folder(run)
+    assert after.keys() == before.keys()
+    assert all(after[name] != content for name, content in before.items())
+
+
+@pytest.mark.parametrize("options", [{"norm": "none"}, {"padding": "valid"}, {"batch": 2}])
+def test_the_smallest_chips_that_can_be_learned_from(pair, tmp_path, options):
+    summary = learn(*pair, tmp_path / "run", **{"chip": 4, "batch": 1, "epochs": 1, **options})
+    assert summary.chips == 48
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        MemoryError(),
+    ],
+    ids=["cuda", "cpu", "numpy"],
+)
+def test_want_of_memory_says_what_to_lower(pair, tmp_path, monkeypatch, error):
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr("geounet.training.loop.segmentation_loss", fail)
+    with pytest.raises(ResourceError, match=r"memory of cpu; lower --batch, --chip"):
+        learn(*pair, tmp_path / "run")
 
 
 def test_a_loss_that_is_no_number_stops_the_run(pair, tmp_path):

@@ -15,7 +15,8 @@ from geounet.errors import ResourceError, UsageError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FILES = ("model.safetensors", "settings.json", "history.csv", "curves.png", "examples.png")
+REPORTS = ("history.csv", "curves.png", "examples.png")
+"""What tells of a run's epochs, beside the model and its settings."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,16 @@ class RunFolder:
         """Everything that was decided, as JSON; paths become text."""
         text = json.dumps(settings, indent=1, default=str)
         self._write("settings.json", text.encode())
+
+    def remove_reports(self) -> None:
+        """Remove what tells of an earlier run's epochs, no other files."""
+        try:
+            for name in REPORTS:
+                (self.path / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise ResourceError(
+                f"{self.path} cannot be cleared of an earlier run: {error.strerror or error}"
+            ) from error
 
     def write_history(self, rows: Sequence[Mapping[str, object]]) -> None:
         """One row per epoch, anew each time; None is an empty cell."""
@@ -71,15 +82,13 @@ def check_run_folder(path: Path, *, overwrite: bool) -> None:
 
 
 def open_run_folder(path: Path) -> RunFolder:
-    """Make the folder, and remove the files of an earlier run from it, no others.
+    """Make the folder, and see that one can write there; what is in it stays.
 
     Raises:
         ResourceError: it cannot be made or written.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        for name in FILES:
-            (path / name).unlink(missing_ok=True)
         probe = path / "probe.partial"
         probe.touch()
         probe.unlink()

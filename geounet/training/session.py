@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Generator, nn
 
-from geounet.errors import Interrupted, UsageError
+from geounet.errors import Interrupted, ResourceError, UsageError
 from geounet.evaluation import Metrics
-from geounet.inference import Runtime, make_engine, resolve_runtime
+from geounet.inference import Runtime, is_out_of_memory, make_engine, resolve_runtime
 from geounet.models import Geometry, ModelSpec, build_network
 from geounet.progress import Progress, ProgressCallback, ignore_progress
 from geounet.training.chips import ChipStream
@@ -98,20 +98,20 @@ def train(
     check_run_folder(Path(output), overwrite=options.overwrite)
     runtime = resolve_training_runtime(options)
     inputs = find_inputs(images, labels, options)
-    with _seeded(options.seed, runtime.device):
+    with _seeded(options.seed, runtime.device), _memory_watched(runtime.device):
         network = _build_network(inputs, options)
         task = prepare_task(inputs, cast(Geometry, network.geometry), options, progress)
-        folder = open_run_folder(Path(output))
-        folder.write_settings(describe_settings(task, options, runtime))
-        record = Record(folder, make_spec(task, options))
-        learner = make_learner(network, record.spec, options, runtime)
+        spec, settings = make_spec(task, options), describe_settings(task, options, runtime)
+        learner = make_learner(network, spec, options, runtime)
         clock = Clock(options.epochs * _count_steps(task, options), options.max_time_s, started)
+        record = Record(open_run_folder(Path(output)), spec, settings)
         try:
-            for epoch in _train_epochs(learner, record.spec, task, options, clock, progress):
+            for epoch in _train_epochs(learner, spec, task, options, clock, progress):
                 record.add(epoch, learner.network)
+            examples = draw_validation(record.folder.model, task, runtime)
+            record.folder.write_figure("examples.png", examples)
         except KeyboardInterrupt:
             raise Interrupted(record.describe_interruption()) from None
-    folder.write_figure("examples.png", draw_validation(folder.model, task, runtime))
     return _summarize(record, task, options, runtime, time.perf_counter() - started)
 
 
@@ -125,11 +125,27 @@ def resolve_training_runtime(options: TrainOptions) -> Runtime:
 
 def _build_network(inputs: Inputs, options: TrainOptions) -> nn.Module:
     bands, classes = len(inputs.band_names), len(inputs.classes)
+    if classes < 2:
+        raise UsageError(
+            f"there is one class, {inputs.classes[0].name}; a map needs two: "
+            "name all with --classes"
+        )
     network = build_network(options.architecture, bands, classes, options.network_arguments)
     stride = cast(Geometry, network.geometry).stride
     if options.chip % stride:
         raise UsageError(f"--chip is {options.chip}; this network needs a multiple of {stride}")
+    if options.chip == stride and options.batch == 1 and _is_normalised(network, options):
+        raise UsageError(
+            f"--chip {options.chip} with --batch 1 leaves one pixel at the network's lowest level, "
+            f"too little to normalise; give --batch 2 or --chip {2 * stride}"
+        )
     return network
+
+
+def _is_normalised(network: nn.Module, options: TrainOptions) -> bool:
+    """Whether the batch is normalised at the lowest level, and no context adds pixels there."""
+    padded = options.network_arguments.get("padding") != "valid"
+    return padded and any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
 
 
 def _train_epochs(
@@ -179,6 +195,19 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
+
+
+@contextmanager
+def _memory_watched(device: torch.device) -> Iterator[None]:
+    """Want of memory is something that the user can act on."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+            raise
+        raise ResourceError(
+            f"training does not fit the memory of {device}; lower --batch, --chip or --width"
+        ) from error
 
 
 def _derive_seed(seed: int, epoch: int) -> int:
