@@ -256,6 +256,7 @@ def test_train(cli, files, break_it, arguments, code, words):
         (("labels.tif", "no/out.gpkg"), 2, ["folder"]),
         (("labels.tif", "labels.geojson"), 2, ["--overwrite"]),
         (("labels.tif", "out.gpkg", "--classes", "castle"), 3, ["castle"]),
+        (("labels.tif", "out.gpkg", "--classes", "castle , moat"), 3, ["castle, moat"]),
         (("labels.tif", "out.gpkg", "--connectivity", "6"), 2, ["4 or 8"]),
     ],
 )

@@ -84,11 +84,22 @@ def test_pixels_outside_the_aoi_do_not_count(scene, tmp_path):
 def test_blocks_of_large_parts_are_chosen_all_over():
     columns, most = 64, 256  # a stride of 16 would take every 16th column only
     blocks = list(Window(row_off=0, col_off=0, height=64, width=columns).blocks(1, 1))
-    chosen = [window for _, window in _thin(((0, window) for window in blocks), most)]
+    chosen = [window for _, window in _thin([(0, window) for window in blocks], most)]
     assert len(set(chosen)) == most
-    assert chosen == sorted(chosen) == [w for _, w in _thin(((0, w) for w in blocks), most)]
+    assert chosen == sorted(chosen) == [w for _, w in _thin([(0, w) for w in blocks], most)]
     assert len({window.col_off for window in chosen}) > 0.9 * columns
     assert len({window.row_off for window in chosen}) > 0.9 * columns
+
+
+def test_labels_outside_of_the_sample_are_found(scene, tmp_path, monkeypatch):
+    monkeypatch.setattr("geounet.training.statistics.BLOCK", 100)
+    monkeypatch.setattr("geounet.training.statistics.MAX_PIXELS", 3 * 100**2)
+    reading = Reading(None, READING.classes, LabelOptions(ignore=9))
+    for row, col in ((0, 100), (300, 300), (600, 500)):
+        labels = np.full((700, 600), 9, np.uint8)
+        labels[row : row + 100, col : col + 100] = 4
+        path = write_raster(tmp_path / f"{row}.tif", labels)
+        assert measure(scene[0], path, reading=reading).class_shares == (0, 1)
 
 
 def test_no_label_at_all_is_said(scene, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,15 +79,20 @@ def measure_rooms(
     class_values: Sequence[int],
     progress: ProgressCallback = ignore_progress,
 ) -> Statistics:
-    """Read the training pixels once.
+    """Read the training pixels once; of many a sample, and the rest until something is labelled.
 
     Raises:
         InputError: none is labelled, or a file cannot be read.
     """
-    blocks = _thin(_cut(rooms), MAX_PIXELS // BLOCK**2)
+    everything = list(_cut(rooms))
+    blocks = _thin(everything, MAX_PIXELS // BLOCK**2)
     moments, counts, pixels = Moments(), np.zeros(256, np.int64), 0
-    for done, (scene, window) in enumerate(blocks):
-        progress(Progress("statistics", done, len(blocks), "blocks"))
+    chosen = set(blocks)
+    rest = (block for block in everything if block not in chosen)
+    for done, (scene, window) in enumerate(chain(blocks, rest)):
+        if done >= len(blocks) and counts[list(class_values)].any():
+            break
+        progress(Progress("statistics", min(done, len(blocks)), len(blocks), "blocks"))
         sample = reader.read(scene, window)
         moments.add(sample.image[:, sample.usable])
         counts += np.bincount(sample.labels.ravel(), minlength=256)
@@ -113,8 +119,7 @@ def _cut(rooms: Iterable[Room]) -> Iterable[tuple[int, Window]]:
                 yield room.scene, window
 
 
-def _thin(blocks: Iterable[tuple[int, Window]], most: int) -> list[tuple[int, Window]]:
+def _thin(blocks: Sequence[tuple[int, Window]], most: int) -> list[tuple[int, Window]]:
     """At most `most` of the blocks, always the same ones; in their order."""
-    everything = list(blocks)
-    chosen = np.random.default_rng(0).permutation(len(everything))[:most]
-    return [everything[i] for i in np.sort(chosen)]
+    chosen = np.random.default_rng(0).permutation(len(blocks))[:most]
+    return [blocks[i] for i in np.sort(chosen)]
