@@ -33,7 +33,7 @@ def test_demo_small(cli, tmp_path, monkeypatch):
     mask = read_raster(tmp_path / "demo" / "mask.tif")[0]
     labels = read_raster(tmp_path / "demo" / "town_labels.tif")[0]
     assert ((mask == 255) == (labels == 255)).all()  # the nodata corner
-    polygons = geopandas.read_file(tmp_path / "demo" / "map.gpkg")
+    polygons = geopandas.read_file(tmp_path / "demo" / "map.gpkg", layer="polygons")
     assert polygons["pixels"].sum() == ((mask != 255) & (mask != 0)).sum()
     np.testing.assert_allclose(polygons["area_m2"], polygons["pixels"] * 0.25)
     assert polygons.crs.to_epsg() == 32632

@@ -214,7 +214,7 @@ VECTOR, RASTER = ("--labels", "labels.geojson"), ("--labels", "labels.tif")
         (truncate, ("scene.tif", *VECTOR, *TRAIN), 3, ["scene.tif"]),
         (break_nothing, ("scene.tif", "--labels", "none.geojson", *TRAIN), 3, ["none.geojson"]),
         (make_text_labels, ("scene.tif", *VECTOR, *TRAIN), 3, ["labels.geojson"]),
-        (shift_labels, ("scene.tif", *VECTOR, *TRAIN), 3, ["scene.tif", "labels.geojson"]),
+        (shift_labels, ("scene.tif", *VECTOR, *TRAIN), 3, ["labels.geojson", "does not overlap"]),
         (make_points, ("scene.tif", *VECTOR, *TRAIN), 3, ["oint"]),
         (make_lines, ("scene.tif", *VECTOR, *TRAIN), 3, ["--line-width"]),
         (make_empty, ("scene.tif", *VECTOR, *TRAIN), 3, ["labels.geojson"]),
@@ -230,7 +230,12 @@ VECTOR, RASTER = ("--labels", "labels.geojson"), ("--labels", "labels.tif")
             3,
             ["7", "labels.tif"],
         ),
-        (shift_raster_labels, ("scene.tif", *RASTER, *TRAIN), 3, ["scene.tif", "labels.tif"]),
+        (
+            shift_raster_labels,
+            ("scene.tif", *RASTER, "--classes", "ground,house", *TRAIN),
+            3,
+            ["labels.tif", "does not overlap"],
+        ),
         (make_plain_labels, ("scene.tif", *RASTER, *TRAIN), 3, ["labels.tif"]),
         (make_float_labels, ("scene.tif", *RASTER, *TRAIN), 3, ["labels.tif"]),
         (make_run, ("scene.tif", *VECTOR, *TRAIN), 2, ["run", "--overwrite"]),
@@ -238,7 +243,6 @@ VECTOR, RASTER = ("--labels", "labels.geojson"), ("--labels", "labels.tif")
         (break_nothing, ("scene.tif", *VECTOR, *TRAIN, "--lr", "-1"), 2, ["--lr"]),
         (break_nothing, ("scene.tif", *VECTOR, *TRAIN, "--bbox", "0,0,1,1"), 3, ["outside"]),
         (break_nothing, ("scene.tif", *VECTOR, *TRAIN, "--architecture", "vnet"), 2, ["unet"]),
-        (break_nothing, ("scene.tif", *VECTOR, "-o", "no/where/run"), 2, ["no such folder"]),
     ],
 )
 def test_train(cli, files, break_it, arguments, code, words):

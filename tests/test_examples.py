@@ -20,4 +20,4 @@ def test_from_python(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "predict: 147456 of 147456 px" in out
     assert "building" in out
-    assert len(geopandas.read_file(tmp_path / "map.gpkg")) > 0
+    assert len(geopandas.read_file(tmp_path / "map.gpkg", layer="polygons")) > 0

@@ -33,7 +33,7 @@ def run(app: Callable[..., object]) -> int:
     except CommandProblem as problem:
         return _report_usage(problem)
     except (KeyboardInterrupt, typer.Abort):
-        return _report(Interrupted("stopped; the same command goes on, or starts again"))
+        code = Interrupted.exit_code
     except BrokenPipeError:  # geounet ... --json | head -1
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -41,6 +41,8 @@ def run(app: Callable[..., object]) -> int:
         traceback.print_exc()
         typer.echo(f"error: {BUG}", err=True)
         return 1
+    if code == Interrupted.exit_code:  # what Typer makes of a KeyboardInterrupt
+        return _report(Interrupted("stopped; the same command goes on, or starts again"))
     return code if isinstance(code, int) else 0
 
 
