@@ -115,9 +115,8 @@ def best_time_s(*command: str | Path) -> float:
     return min(durations_s)
 
 
-def test_help_is_quick(record_property):
+def test_help_is_quick():
     help_s = best_time_s(sys.executable, "-m", "geounet", "--help")
     bare_s = best_time_s(sys.executable, "-c", "import typer")
-    record_property("help_s", round(help_s, 3))
     # 0.4 s; on a slow or busy machine, three times what Python and Typer alone need
     assert help_s < max(0.4, 3 * bare_s)
