@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SIDE = 1024
 """Pixels along each side of the two scenes."""
 
-WIDTH, EPOCHS = 32, 8
+WIDTH, EPOCHS = 32, 6
 """A small network and a short training: a minute on two cores."""
 
 
