@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from shapely import box, prepare
+from shapely import box
 from shapely.geometry.base import BaseGeometry
 
 from geounet.errors import InputError, ResourceError
+from geounet.inference.area import Area, cover_area, find_area
 from geounet.inference.engine import Engine
 from geounet.inference.memory import activation_bytes
 from geounet.inference.options import PredictOptions
@@ -19,7 +20,6 @@ from geounet.inference.streaming import TILES_AHEAD
 from geounet.inference.tiling import Tile, fit_tile, plan_tiles
 from geounet.models import Model, to_inference_form
 from geounet.raster import SceneLike, Window
-from geounet.vector import read_aoi
 
 TILE_SIDES = (2048, 1536, 1024, 768, 512, 384, 256, 128)
 """Tiles that `--tile auto` tries. The larger, the less is spent on margins."""
@@ -39,13 +39,15 @@ class Plan:
     """What a run will do. Nothing here changes a label.
 
     Attributes:
-        extent: the scene's pixels that the output covers.
-        aoi: polygons in the scene's CRS outside which nothing is mapped; None: everywhere.
+        area: what the outputs cover.
+        extent: the scene's pixels that are computed.
+        aoi: polygons in the scene's CRS outside which nothing is computed; None: everywhere.
         tile_shape: height and width of the tiles, multiples of the stride.
         batch: tiles per step.
         part_rows: rows of a part.
     """
 
+    area: Area
     extent: Window
     aoi: BaseGeometry | None
     tile_shape: tuple[int, int]
@@ -62,7 +64,8 @@ def make_plan(
         InputError: the AOI or bbox touches no pixel of the scene.
         ResourceError: no tile fits the memory.
     """
-    extent, aoi = _find_extent(scene, options)
+    area = find_area(scene, options)
+    extent, aoi = cover_area(scene, area)
     runtime = engine.runtime
     batch = options.batch or (4 if runtime.device.type == "cuda" else 1)
     budget = options.max_memory or _default_memory(runtime)
@@ -75,7 +78,7 @@ def make_plan(
         height, _ = fit_tile(extent, low, engine.geometry.stride)
     tile_shape = (height, width)
     part_rows = choose_part_rows(extent, tile_shape[0])
-    return Plan(extent, aoi, tile_shape, batch, part_rows)
+    return Plan(area, extent, aoi, tile_shape, batch, part_rows)
 
 
 def list_tiles(plan: Plan, part: Window, engine: Engine, scene: SceneLike) -> Iterator[Tile]:
@@ -101,20 +104,6 @@ def list_parts(plan: Plan, part_rows: int, engine: Engine, scene: SceneLike) -> 
     if not found:
         raise InputError(f"the AOI and --bbox have no pixel of {scene.path} in common")
     return found
-
-
-def _find_extent(scene: SceneLike, options: PredictOptions) -> tuple[Window, BaseGeometry | None]:
-    extent = scene.grid.extent
-    if options.bbox is not None:
-        extent = scene.grid.window_of(options.bbox)
-    if options.aoi is None:
-        return extent, None
-    aoi = read_aoi(options.aoi, scene.grid)
-    extent = scene.grid.window_of(aoi.bounds).intersect(extent)
-    if extent.area == 0:
-        raise InputError(f"{options.aoi} and --bbox have no pixel of {scene.path} in common")
-    prepare(aoi)
-    return extent, aoi
 
 
 def count_output_bytes(engine: Engine) -> int:

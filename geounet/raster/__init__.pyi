@@ -17,6 +17,7 @@ from .listing import list_scenes as list_scenes
 from .preview import colour_mask as colour_mask
 from .preview import read_preview as read_preview
 from .preview import read_small as read_small
+from .resampling import Resampled as Resampled
 from .scene import Scene as Scene
 from .scene import open_scene as open_scene
 from .sensor import SensorModel as SensorModel

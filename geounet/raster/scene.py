@@ -87,13 +87,13 @@ class Scene:
         Raises:
             InputError: the file cannot be read there.
         """
-        row_off, row_end, rows = _span(window.row_off, window.row_end, self.grid.height)
-        col_off, col_end, cols = _span(window.col_off, window.col_end, self.grid.width)
+        row_off, row_end, rows = find_span(window.row_off, window.row_end, self.grid.height)
+        col_off, col_end, cols = find_span(window.col_off, window.col_end, self.grid.width)
         inside = Window(
             row_off=row_off, col_off=col_off, height=row_end - row_off, width=col_end - col_off
         )
         pixels, valid = self.read_scaled(inside, inside.shape)
-        return _mirror(pixels, rows, cols), _mirror(valid, rows, cols)
+        return mirror(pixels, rows, cols), mirror(valid, rows, cols)
 
     def read_scaled(
         self, window: Window, shape: tuple[int, int]
@@ -192,7 +192,7 @@ def choose_bands(
     return chosen
 
 
-def _span(start: int, stop: int, size: int) -> tuple[int, int, NDArray[np.intp] | None]:
+def find_span(start: int, stop: int, size: int) -> tuple[int, int, NDArray[np.intp] | None]:
     """What to read of an axis, and how to mirror it into start..stop: None if as it is."""
     if start >= stop:
         return 0, 0, None
@@ -203,7 +203,7 @@ def _span(start: int, stop: int, size: int) -> tuple[int, int, NDArray[np.intp] 
     return first, int(indices.max()) + 1, indices - first
 
 
-def _mirror(
+def mirror(
     array: NDArray[T], rows: NDArray[np.intp] | None, cols: NDArray[np.intp] | None
 ) -> NDArray[T]:
     """Continue an array (..., H, W) beyond its edges."""
