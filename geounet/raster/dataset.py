@@ -23,6 +23,7 @@ from rasterio.io import DatasetReader
 from geounet.errors import InputError
 from geounet.raster.grid import Grid
 from geounet.raster.sensor import SensorModel
+from geounet.raster.vrt import find_missing_source
 
 if TYPE_CHECKING:
     import rasterio.crs
@@ -126,6 +127,8 @@ def _parse_wkt(wkt: str) -> CRS:
 
 def _explain(path: str | Path, error: RasterioIOError) -> str:
     said = one_line(error)
+    if Path(path).is_file() and (source := find_missing_source(Path(path))):
+        return f"{path} is made of {source}, and that does not exist; put it there again"
     if Path(path).exists():
         return f"{path} is not a raster that GDAL can open; {said}"
     if any(text in said for text in ("No such file", "does not exist", "response code: 404")):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 import numpy as np
@@ -76,6 +79,19 @@ def to_bytes(root: Element) -> bytes:
     """The XML as UTF-8."""
     data: bytes = tostring(root, encoding="utf-8")
     return data
+
+
+def find_missing_source(path: Path) -> str | None:
+    """The first file that a virtual raster is made of and that is not there, as it names it."""
+    if path.suffix.lower() != ".vrt":
+        return None
+    text = path.read_text(encoding="utf-8", errors="replace")
+    for found in re.findall(r"<Source(?:Filename|Dataset)\b[^>]*>([^<]+)<", text):
+        name = html.unescape(found)
+        is_local = not name.startswith("/vsi") and ":" not in name
+        if is_local and not (path.parent / name).exists() and not Path(name).exists():
+            return name
+    return None
 
 
 def _add_sensor(root: Element, sensor: SensorModel) -> None:
