@@ -5,9 +5,9 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def torch_is_the_engine(request, monkeypatch):
-    """`--engine auto` is torch, installed or not: OpenVINO compiles for seconds at every shape.
+    """`--engine auto` is torch, installed or not: OpenVINO takes a second to start.
 
     Tests of the choice itself are marked `chooses_engine`.
     """
     if "chooses_engine" not in request.keywords:
-        monkeypatch.setattr("geounet.inference.loading.fits_openvino", lambda *_: False)
+        monkeypatch.setattr("geounet.inference.starting.fits_openvino", lambda *_: False)

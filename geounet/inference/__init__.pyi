@@ -1,8 +1,6 @@
 from .engine import Engine as Engine
 from .engine import TorchEngine as TorchEngine
 from .engine import is_out_of_memory as is_out_of_memory
-from .engine import make_engine as make_engine
-from .engine import make_ensemble as make_ensemble
 from .fit import check_fit as check_fit
 from .loading import load_models as load_models
 from .options import PredictOptions as PredictOptions
@@ -16,6 +14,8 @@ from .predictor import Predictor as Predictor
 from .predictor import Request as Request
 from .runtime import Runtime as Runtime
 from .runtime import resolve_runtime as resolve_runtime
+from .starting import make_engine as make_engine
+from .starting import make_ensemble as make_ensemble
 from .streaming import predict_window as predict_window
 from .tiling import Tile as Tile
 from .tiling import plan_tiles as plan_tiles

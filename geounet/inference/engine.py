@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from geounet.inference.predictor import Predictor, Request
 from geounet.inference.runtime import Runtime
-from geounet.models import Geometry, ModelSpec
+from geounet.models import Geometry
 
 Outputs = dict[str, NDArray[Any]]
 """What an engine makes of a batch of N tiles; H and W are those of the covers.
@@ -21,6 +21,9 @@ mask: uint8 (N, H, W) class values; 255 where not valid.
 confidence: uint8 (N, H, W) probability of the winning class in 1/254, 255 where not valid.
 scores: (N, K, H, W) class probabilities, uint8 in 1/254 or float32; 255 or NaN where not valid.
 """
+
+Pending = Callable[[], Outputs]
+"""A batch that was begun: calling it waits for the outputs. MemoryError: it did not fit."""
 
 
 class Engine(Protocol):
@@ -46,8 +49,12 @@ class Engine(Protocol):
     def classes(self) -> int:
         """How many classes it tells apart."""
 
-    def __call__(self, image: NDArray[np.generic], valid: NDArray[np.bool_]) -> Outputs:
-        """Predict a batch: the outputs of its request.
+    @property
+    def ahead(self) -> int:
+        """Batches that are worth beginning before the first is waited for; 0: none."""
+
+    def submit(self, image: NDArray[np.generic], valid: NDArray[np.bool_]) -> Pending:
+        """Begin a batch.
 
         Args:
             image: (N, bands, h, w), the scene's values as they are.
@@ -57,11 +64,15 @@ class Engine(Protocol):
             MemoryError: the batch does not fit the device.
         """
 
+    def __call__(self, image: NDArray[np.generic], valid: NDArray[np.bool_]) -> Outputs:
+        """The outputs of a batch, as `submit`."""
+
 
 class TorchEngine:
-    """PyTorch on any of its devices."""
+    """PyTorch on the CPU or on MPS. A CUDA device is better served by `CudaEngine`."""
 
     name = "torch"
+    ahead = 0
 
     def __init__(self, predictor: Predictor, runtime: Runtime) -> None:
         self.geometry, self.request = predictor.geometry, predictor.request
@@ -72,6 +83,10 @@ class TorchEngine:
             predictor.float()
         self.predictor = predictor.to(runtime.device).eval()
 
+    def submit(self, image: NDArray[np.generic], valid: NDArray[np.bool_]) -> Pending:
+        """See `Engine`."""
+        return partial(self, image, valid)
+
     @torch.inference_mode()
     def __call__(self, image: NDArray[np.generic], valid: NDArray[np.bool_]) -> Outputs:
         """See `Engine`."""
@@ -80,40 +95,17 @@ class TorchEngine:
             image = image.astype(np.float32)
         try:
             outputs = self.predictor(
-                torch.from_numpy(image).to(device, non_blocking=True),
-                torch.from_numpy(valid).to(device, non_blocking=True),
+                torch.from_numpy(image).to(device), torch.from_numpy(valid).to(device)
             )
             return {kind: x.cpu().numpy() for kind, x in outputs.items()}
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            if device.type == "cuda":
-                torch.cuda.empty_cache()
             raise MemoryError(str(error)) from error
 
 
-def make_engine(
-    network: nn.Module, spec: ModelSpec, runtime: Runtime, request: Request | None = None
-) -> Engine:
-    """An engine for one trained network, which is left as it is.
-
-    Raises:
-        ModelError: the network cannot be tiled exactly.
-    """
-    return make_ensemble([(network, spec)], runtime, request or Request())
-
-
-def make_ensemble(
-    members: Sequence[tuple[nn.Module, ModelSpec]], runtime: Runtime, request: Request
-) -> Engine:
-    """An engine that averages the probabilities of several networks of the same classes.
-
-    Raises:
-        ModelError: a network cannot be tiled exactly.
-    """
-    return TorchEngine(Predictor(members, request), runtime)
-
-
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch raised it for want of memory: on the CPU that is a plain RuntimeError."""
-    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+    """Whether it was raised for want of memory: on the CPU that is a plain RuntimeError."""
+    said = str(error)
+    is_told = any(text in said for text in ("allocate memory", "out of memory", "bad alloc"))
+    return is_told or isinstance(error, torch.OutOfMemoryError)

@@ -1,61 +1,58 @@
-"""OpenVINO on the CPU: the predictor compiled for each shape of batches."""
+"""OpenVINO on the CPU: the predictor converted once, and compiled for each shape of batches."""
 
 from __future__ import annotations
 
 import importlib.util
-from typing import Any
+import warnings
+from functools import lru_cache, partial
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from geounet.errors import UsageError
-from geounet.inference.engine import Outputs
+from geounet.inference.engine import Outputs, Pending, is_out_of_memory
 from geounet.inference.predictor import Predictor
 from geounet.inference.runtime import Runtime
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "float32")
 """Scenes that it computes as exactly as torch: it has no float64 on the CPU."""
 
+SHAPES_KEPT = 2
+"""Shapes for which the compiled model, with the memory of its activations, is kept."""
+
 
 class OpenVinoEngine:
-    """OpenVINO on the CPU. The first batch of a shape takes seconds longer: it is compiled."""
+    """OpenVINO on the CPU, for scenes of one dtype."""
 
     name = "openvino"
+    ahead = 0
 
-    def __init__(self, predictor: Predictor, runtime: Runtime) -> None:
+    def __init__(self, predictor: Predictor, runtime: Runtime, dtype: np.dtype[Any]) -> None:
         self.geometry, self.request = predictor.geometry, predictor.request
         self.classes = len(predictor.values)
         self.runtime = runtime
-        self.predictor = predictor.eval()
-        self._compiled: dict[tuple[int, ...], Any] = {}
+        self._dtype = np.dtype(np.float32) if dtype == np.uint16 else dtype
+        self._model = _convert(predictor.eval(), self._dtype)
+        self._compiled = lru_cache(SHAPES_KEPT)(partial(_compile, self._model, runtime))
+
+    def submit(self, image: NDArray[np.generic], valid: NDArray[np.bool_]) -> Pending:
+        """See `Engine`."""
+        return partial(self, image, valid)
 
     def __call__(self, image: NDArray[np.generic], valid: NDArray[np.bool_]) -> Outputs:
         """See `Engine`."""
-        if image.dtype == np.uint16:  # which its converter does not know; float32 holds all of them
-            image = image.astype(np.float32)
-        if image.shape not in self._compiled:
-            self._compiled[image.shape] = self._compile(image, valid)
-        results = self._compiled[image.shape]([image, valid])
-        return {kind: results[i] for i, kind in enumerate(self._order)}
-
-    def _compile(self, image: NDArray[np.generic], valid: NDArray[np.bool_]) -> Any:  # noqa: ANN401
-        """The compiled model; openvino has no types."""
-        import openvino
-
-        example = (torch.from_numpy(image), torch.from_numpy(valid))
-        with torch.inference_mode():
-            exported = torch.export.export(self.predictor, example)
-        model = openvino.convert_model(exported)
-        model.reshape({0: list(image.shape), 1: list(valid.shape)})
-        precision = "bf16" if self.runtime.precision == "bfloat16" else "f32"
-        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
-        return openvino.Core().compile_model(model, "CPU", settings)
-
-    @property
-    def _order(self) -> tuple[str, ...]:
-        """The outputs in the order in which the predictor makes them."""
-        return ("mask", *(kind for kind in ("confidence", "scores") if kind in self.request.kinds))
+        # the converter does not know uint16; float32 holds all of them
+        pixels = image.astype(self._dtype, copy=False)
+        try:
+            results = self._compiled(pixels.shape)([pixels, valid])
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise MemoryError(str(error)) from error
+        return {kind: results[i] for i, kind in enumerate(_order(self.request.kinds))}
 
 
 def fits_openvino(runtime: Runtime, dtype: np.dtype[Any]) -> bool:
@@ -79,3 +76,53 @@ def check_openvino(runtime: Runtime, dtype: np.dtype[Any]) -> None:
         raise UsageError(f"--engine openvino runs on the CPU, not on {runtime.device}")
     if dtype.name not in DTYPES:
         raise UsageError(f"--engine openvino cannot read {dtype}; use --engine torch")
+
+
+class _Ordered(nn.Module):
+    """The outputs in the order of `_order`, as tracing wants them."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        super().__init__()
+        self.predictor = predictor
+
+    def forward(self, image: Tensor, valid: Tensor) -> tuple[Tensor, ...]:
+        outputs = self.predictor(image, valid)
+        return tuple(outputs[kind] for kind in _order(self.predictor.request.kinds))
+
+
+def _order(kinds: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(kinds))
+
+
+def _convert(predictor: Predictor, dtype: np.dtype[Any]) -> Any:  # noqa: ANN401 - has no types
+    """The predictor as an OpenVINO model of any shape of batches.
+
+    By tracing a small tile: 0.4 s. `openvino.convert_model` of a `torch.export` takes 6 s and
+    gives a model of one shape.
+    """
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    geometry, bands = predictor.geometry, len(cast(Tensor, predictor.members[0].offset))
+    side = geometry.stride + 2 * geometry.read_margin
+    image = torch.from_numpy(np.zeros((1, bands, side, side), dtype))
+    valid = torch.ones((1, side, side), dtype=torch.bool)
+    with warnings.catch_warnings(), torch.inference_mode():
+        # tracing is called deprecated, and is the only way that keeps sizes symbolic here
+        warnings.filterwarnings("ignore", ".*is deprecated", FutureWarning)
+        traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+            _Ordered(predictor), (image, valid), check_trace=False
+        )
+        decoder = TorchScriptPythonDecoder(traced)  # must outlive the conversion
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        return frontend.convert(frontend.load(decoder))
+
+
+def _compile(model: Any, runtime: Runtime, shape: tuple[int, ...]) -> Any:  # noqa: ANN401
+    import openvino
+
+    fixed = model.clone()
+    fixed.reshape({0: list(shape), 1: [shape[0], *shape[2:]]})
+    precision = "bf16" if runtime.precision == "bfloat16" else "f32"
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+    return openvino.Core().compile_model(fixed, "CPU", settings)

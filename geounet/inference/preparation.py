@@ -11,9 +11,10 @@ from geounet.errors import UsageError
 from geounet.inference.engine import Engine
 from geounet.inference.fit import check_fit
 from geounet.inference.job import check_output
-from geounet.inference.loading import ModelLike, load_models, start_engine
+from geounet.inference.loading import ModelLike, load_models
 from geounet.inference.options import PredictOptions
 from geounet.inference.plan import Plan, make_plan
+from geounet.inference.starting import start_engine
 from geounet.models import Model
 from geounet.raster import SceneLike, limit_cache, open_scene, open_stack
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from geounet.errors import ResourceError
-from geounet.inference.engine import Engine, Outputs
+from geounet.inference.engine import Engine, Outputs, Pending
 from geounet.inference.pipeline import Stopwatch, interleave, threaded
 from geounet.inference.predictor import nodata_of
 from geounet.inference.tiling import Tile, fit_tile, plan_tiles
@@ -65,6 +66,10 @@ class PredictedTile:
     is_skipped: bool
 
 
+PendingTiles = Callable[[], list[PredictedTile]]
+"""Tiles that were begun: calling it waits for their results."""
+
+
 @dataclass
 class Limit:
     """What is known of the device's memory: batches of so many read pixels did not fit."""
@@ -113,11 +118,19 @@ class Stream:
                 yield loaded
 
     def _predict(self, tiles: Generator[LoadedTile]) -> Generator[PredictedTile]:
+        begun: deque[PendingTiles] = deque()
         with closing(tiles):
             for group in batch_tiles(tiles, self.batch):
                 with self.watch.measure("network"):
-                    results = predict_tiles(self.engine, group, self.limit)
-                yield from results
+                    begun.append(begin_tiles(self.engine, group, self.limit))
+                if len(begun) > self.engine.ahead:
+                    yield from self._finish(begun.popleft())
+            for pending in begun:
+                yield from self._finish(pending)
+
+    def _finish(self, pending: PendingTiles) -> list[PredictedTile]:
+        with self.watch.measure("network"):
+            return pending()
 
 
 def load_tile(
@@ -161,31 +174,52 @@ def predict_tiles(
     Raises:
         ResourceError: not even the smallest tile fits.
     """
-    needed = [loaded for loaded in group if loaded.needs_network]
-    results = iter(_run_engine(engine, needed, limit or Limit()))
-    return [
-        next(results) if loaded.needs_network else _blank_tile(engine, loaded) for loaded in group
-    ]
+    return begin_tiles(engine, group, limit or Limit())()
 
 
-def _run_engine(engine: Engine, needed: Sequence[LoadedTile], limit: Limit) -> list[PredictedTile]:
-    pixels = sum(loaded.valid.size for loaded in needed)
+def begin_tiles(engine: Engine, group: Sequence[LoadedTile], limit: Limit) -> PendingTiles:
+    """Begin what `predict_tiles` does; calling the result waits for the rest."""
+    pending = _submit(engine, [loaded for loaded in group if loaded.needs_network], limit)
+
+    def finish() -> list[PredictedTile]:
+        results = iter(pending())
+        return [next(results) if one.needs_network else _blank_tile(engine, one) for one in group]
+
+    return finish
+
+
+def _submit(engine: Engine, needed: Sequence[LoadedTile], limit: Limit) -> PendingTiles:
     if not needed:
-        return []
+        return list
+    pixels = sum(loaded.valid.size for loaded in needed)
+    pending: Pending | None = None
     if pixels < limit.pixels:
-        try:
-            outputs = engine(
+        with suppress(MemoryError):
+            pending = engine.submit(
                 np.stack([loaded.image for loaded in needed]),
                 np.stack([loaded.valid for loaded in needed]),
             )
-            return [_cut_tile(outputs, i, loaded) for i, loaded in enumerate(needed)]
+
+    def finish() -> list[PredictedTile]:
+        try:
+            if pending is not None:
+                outputs = pending()
+                return [_cut_tile(outputs, i, loaded) for i, loaded in enumerate(needed)]
         except MemoryError:
-            limit.pixels = pixels
-    if len(needed) > 1:
-        middle = len(needed) // 2
-        halves = (needed[:middle], needed[middle:])
-        return [result for half in halves for result in _run_engine(engine, half, limit)]
-    return [_run_split(engine, needed[0], limit)]
+            pass
+        limit.pixels = min(limit.pixels, pixels)
+        return _run_halves(engine, needed, limit)
+
+    return finish
+
+
+def _run_halves(engine: Engine, needed: Sequence[LoadedTile], limit: Limit) -> list[PredictedTile]:
+    """What did not fit, in two pieces; a single tile is split."""
+    if len(needed) == 1:
+        return [_run_split(engine, needed[0], limit)]
+    middle = len(needed) // 2
+    halves = (needed[:middle], needed[middle:])
+    return [result for half in halves for result in _submit(engine, half, limit)()]
 
 
 def _run_split(engine: Engine, loaded: LoadedTile, limit: Limit) -> PredictedTile:
