@@ -1,6 +1,9 @@
 """Engines agree, and each keeps its promise by itself."""
 
+import gc
 import importlib.util
+import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +12,8 @@ from rasters import read_raster, write_raster
 from test_inference_predict import make_pixels
 
 from geounet.errors import ResourceError, UsageError
-from geounet.inference import PredictOptions, TorchEngine, predict
+from geounet.inference import PredictOptions, TorchEngine, load_models, predict
+from geounet.inference.starting import start_engine
 
 needs_openvino = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None, reason="the extra openvino is not installed"
@@ -17,7 +21,6 @@ needs_openvino = pytest.mark.skipif(
 
 
 @needs_openvino
-@pytest.mark.filterwarnings("ignore")  # openvino's and torch.export's own deprecations
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 def test_openvino_agrees_with_torch(tmp_path, dtype):
     _, model = make_model(tmp_path, dtype=dtype)
@@ -41,7 +44,6 @@ def test_openvino_agrees_with_torch(tmp_path, dtype):
 
 
 @needs_openvino
-@pytest.mark.filterwarnings("ignore")
 def test_openvino_does_not_show_the_tiling(tmp_path):
     _, model = make_model(tmp_path)
     scene = write_raster(tmp_path / "scene.tif", make_pixels(150, 130))
@@ -105,3 +107,51 @@ def test_a_device_too_small_for_anything(tmp_path, monkeypatch):
     with pytest.raises(ResourceError, match="memory is too small"):
         predict(scene, model, tmp_path / "mask.tif", PredictOptions(engine="torch"))
     assert not (tmp_path / "mask.tif").exists()
+
+
+class Asynchronous(TorchEngine):
+    """Computes when it is waited for, up to `ahead` batches later, or at once, or fails."""
+
+    ahead = 3
+
+    def submit(self, image, valid):
+        if valid.size > self.budget[0]:
+            raise MemoryError
+
+        def wait():
+            if valid.size > self.budget[1]:
+                raise MemoryError
+            return self(image, valid)
+
+        return wait
+
+
+@pytest.mark.parametrize("budget", [(1e9, 1e9), (1e9, 9000), (9000, 1e9), (30_000, 9000)])
+def test_batches_in_flight_come_back_in_order(tmp_path, monkeypatch, budget):
+    _, model = make_model(tmp_path, depth=2)
+    scene = write_raster(tmp_path / "scene.tif", make_pixels(170, 230))
+    options = PredictOptions(engine="torch", precision="float32", tile=48, batch=2)
+    predict(scene, model, tmp_path / "expected.tif", options)
+    monkeypatch.setattr(Asynchronous, "budget", budget, raising=False)
+    monkeypatch.setattr("geounet.inference.starting.TorchEngine", Asynchronous)
+    _, model = make_model(tmp_path, depth=2)  # another network: the old one keeps its engine
+    predict(scene, model, tmp_path / "mask.tif", options)
+    assert (tmp_path / "mask.tif").read_bytes() == (tmp_path / "expected.tif").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "name", ["torch", pytest.param("openvino", marks=[needs_openvino, pytest.mark.chooses_engine])]
+)
+def test_scenes_share_the_engine(tmp_path, name):
+    """Of the same models, request and dtype; it goes when the model does."""
+    (model,) = load_models(make_model(tmp_path)[0])
+    options = PredictOptions(engine=name, precision="float32")
+    first = start_engine([model], np.dtype("uint8"), options)
+    assert start_engine([model], np.dtype("uint8"), replace(options, tile=64)) is first
+    other = start_engine([model], np.dtype("uint8"), replace(options, tta="flip"))
+    assert other is not first
+    assert other.request.tta == "flip"
+    seen = weakref.ref(other)
+    del model, first, other
+    gc.collect()
+    assert seen() is None
