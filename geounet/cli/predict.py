@@ -94,6 +94,14 @@ def predict(
     bands: p.Bands = None,
     aoi: p.Aoi = PredictOptions.aoi,
     bbox: p.Bbox = None,
+    resample: Annotated[
+        bool,
+        typer.Option(
+            "--resample",
+            help="Read the image at the model's pixel size; the outputs are on its own grid.",
+            rich_help_panel=p.INPUT,
+        ),
+    ] = PredictOptions.resample,
     allow_pixel_size: Annotated[
         bool,
         typer.Option(
@@ -177,6 +185,7 @@ def predict(
     """
     options = PredictOptions(
         bands=bands,
+        resample=resample,
         allow_pixel_size=allow_pixel_size,
         allow_dtype=allow_dtype,
         aoi=aoi,

@@ -1,16 +1,40 @@
-"""Whether a model fits a scene."""
+"""Whether a model fits a scene, and how a scene is made to fit."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from geounet.errors import ModelError
+from geounet.errors import ModelError, UsageError
 from geounet.inference.options import PredictOptions
 from geounet.models import ModelSpec
-from geounet.raster import SceneLike
+from geounet.raster import Resampled, SceneLike
 
 PIXEL_SIZE_TOLERANCE = 1.25
 """Largest ratio of pixel sizes that counts as the same: what scale augmentation covers."""
+
+RESAMPLING_TOLERANCE = 1.01
+"""Largest ratio of pixel sizes at which --resample leaves the scene as it is."""
+
+RESAMPLING_LIMIT = 100
+"""Largest ratio of pixel sizes that --resample bridges; beyond, a unit must be wrong."""
+
+
+def fit_scene(specs: Sequence[ModelSpec], scene: SceneLike, options: PredictOptions) -> SceneLike:
+    """The scene as the models need it: with --resample at the pixel size of the first.
+
+    Raises:
+        UsageError: it is to be resampled, but a pixel size is not known.
+        ModelError: says what differs, and which option overrides it.
+    """
+    if options.resample:
+        scale = _find_scale(specs[0], scene)
+        if max(scale, 1 / scale) > RESAMPLING_TOLERANCE:
+            scene = Resampled(scene, scale)
+    for spec in specs:
+        check_fit(spec, scene, options)
+    return scene
 
 
 def check_fit(spec: ModelSpec, scene: SceneLike, options: PredictOptions) -> None:
@@ -24,6 +48,27 @@ def check_fit(spec: ModelSpec, scene: SceneLike, options: PredictOptions) -> Non
         _check_dtype(spec, scene)
     if not options.allow_pixel_size:
         _check_pixel_size(spec, scene)
+
+
+def _find_scale(spec: ModelSpec, scene: SceneLike) -> float:
+    """The model's pixel size by the scene's."""
+    wanted, found = spec.pixel_size_m, scene.grid.pixel_size_m
+    if found is None:
+        raise UsageError(
+            f"{scene.path} has no CRS, so that its pixel size is not known; georeference it, or "
+            "leave out --resample"
+        )
+    if wanted is None:
+        raise UsageError(
+            "the model was trained on images without CRS, so that its pixel size is not known; "
+            "leave out --resample"
+        )
+    if max(wanted / found, found / wanted) > RESAMPLING_LIMIT:
+        raise ModelError(
+            f"{scene.path} has pixels of {found:.3g} m, the model was trained on {wanted:.3g} m: "
+            f"--resample bridges a factor of {RESAMPLING_LIMIT}; check the scene's georeference"
+        )
+    return wanted / found
 
 
 def _check_bands(spec: ModelSpec, scene: SceneLike, *, are_named: bool) -> None:
@@ -59,11 +104,17 @@ def _check_pixel_size(spec: ModelSpec, scene: SceneLike) -> None:
     wanted, found = spec.pixel_size_m, scene.grid.pixel_size_m
     if wanted is None or found is None:
         return
-    if max(wanted / found, found / wanted) > PIXEL_SIZE_TOLERANCE:
+    if max(wanted / found, found / wanted) <= PIXEL_SIZE_TOLERANCE:
+        return
+    if isinstance(scene, Resampled):
         raise ModelError(
-            f"{scene.path} has pixels of {found:.3g} m, the model was trained on {wanted:.3g} m; "
-            "resample the scene, or use --allow-pixel-size"
+            f"{scene.path} is resampled to {found:.3g} m as the first model needs, another was "
+            f"trained on {wanted:.3g} m; use models of one pixel size, or --allow-pixel-size"
         )
+    raise ModelError(
+        f"{scene.path} has pixels of {found:.3g} m, the model was trained on {wanted:.3g} m; "
+        "use --resample, or --allow-pixel-size to map it as it is"
+    )
 
 
 def _range_class(dtype: np.dtype[np.generic]) -> str:

@@ -21,6 +21,7 @@ class PredictOptions:
 
     Attributes:
         bands: the scene's bands to use, 1-based, in the model's order; None: all.
+        resample: read the scene at the model's pixel size; the outputs are on its own grid.
         allow_pixel_size: accept a scene whose pixel size is not the model's.
         allow_dtype: accept a scene whose range of values is not the model's.
         aoi: vector file; only pixels whose centre is inside its polygons are mapped.
@@ -40,6 +41,7 @@ class PredictOptions:
     """
 
     bands: tuple[int, ...] | None = None
+    resample: bool = False
     allow_pixel_size: bool = False
     allow_dtype: bool = False
     aoi: Path | None = None

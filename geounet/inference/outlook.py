@@ -30,6 +30,7 @@ class Outlook:
         height: rows of the output.
         tiles: number of tiles.
         tile_shape: their height and width.
+        pixel_size_m: of the pixels that the network sees; None: not known.
         margin: context read on each side of a tile, in pixels.
         batch: tiles per step.
         parts: number of parts.
@@ -46,6 +47,7 @@ class Outlook:
     height: int
     tiles: int
     tile_shape: tuple[int, int]
+    pixel_size_m: float | None
     margin: int
     batch: int
     parts: int
@@ -80,10 +82,11 @@ def foresee(
         per_tile = _time_tile(prepared)
         blanks = {k: engine.request.make_blank(k, engine.classes, (1, 1)) for k in _kinds(prepared)}
         return Outlook(
-            width=plan.extent.width,
-            height=plan.extent.height,
+            width=plan.area.extent.width,
+            height=plan.area.extent.height,
             tiles=tiles,
             tile_shape=plan.tile_shape,
+            pixel_size_m=scene.grid.pixel_size_m,
             margin=engine.geometry.read_margin,
             batch=plan.batch,
             parts=len(parts),
@@ -92,7 +95,7 @@ def foresee(
             device=str(engine.runtime.device),
             precision=engine.runtime.precision,
             memory_bytes=count_memory(models, engine, max(plan.tile_shape), plan.batch),
-            output_bytes={kind: x.nbytes * plan.extent.area for kind, x in blanks.items()},
+            output_bytes={kind: x.nbytes * plan.area.extent.area for kind, x in blanks.items()},
             expected_s=None if per_tile is None else per_tile * tiles,
         )
 

@@ -14,7 +14,7 @@ from geounet.inference.job import find_finished, open_job, refuse_existing
 from geounet.inference.loading import ModelLike
 from geounet.inference.options import PredictOptions
 from geounet.inference.plan import list_parts
-from geounet.inference.preparation import ImageLike, check_outputs, prepare
+from geounet.inference.preparation import ImageLike, check_outputs, image_of, prepare
 from geounet.inference.provenance import make_fingerprint, make_tags
 from geounet.inference.run import Run
 from geounet.progress import Progress, ProgressCallback, ignore_progress
@@ -102,7 +102,7 @@ def predict(
             refuse_existing(path for path in outputs.values() if path not in finished)
         list_parts(plan, plan.part_rows, engine, scene)  # refuses what has none, before it begins
         job = open_job(outputs["mask"], fingerprint, plan.part_rows, overwrite=options.overwrite)
-        run = Run(image, scene, models, engine, plan, job, outputs)
+        run = Run(image_of(image, scene), scene, models, engine, plan, job, outputs)
         parts = list_parts(plan, job.part_rows, engine, scene)
         if finished >= set(outputs.values()):
             run.count_classes(outputs["mask"])
@@ -122,7 +122,7 @@ def predict(
 
 
 def _summarize(run: Run, parts_resumed: int, elapsed_s: float) -> PredictSummary:
-    counts, extent = run.counts, run.plan.extent
+    counts, extent = run.counts, run.plan.area.extent
     class_pixels = {c.name: int(counts[c.value]) for c in run.classes}
     return PredictSummary(
         output=run.outputs["mask"],

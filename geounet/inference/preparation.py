@@ -4,25 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from geounet.errors import UsageError
 from geounet.inference.engine import Engine
-from geounet.inference.fit import check_fit
+from geounet.inference.fit import fit_scene
 from geounet.inference.job import check_output
 from geounet.inference.loading import ModelLike, load_models
 from geounet.inference.options import PredictOptions
 from geounet.inference.plan import Plan, make_plan
 from geounet.inference.starting import start_engine
 from geounet.models import Model
-from geounet.raster import SceneLike, limit_cache, open_scene, open_stack
+from geounet.raster import Resampled, SceneLike, limit_cache, open_scene, open_stack
 
 CACHE_BYTES = 128 * 2**20
 """GDAL's block cache: neighbouring tiles share a margin, not more."""
 
 ImageLike = str | Path | Sequence[str | Path]
 """A scene's file, or several that are the bands of one scene."""
+
+
+@dataclass(frozen=True)
+class ScaledImage:
+    """A scene to be read at another pixel size.
+
+    Attributes:
+        image: its files.
+        scale: wanted pixel size by its own.
+    """
+
+    image: ImageLike
+    scale: float
+
 
 RASTER_SUFFIXES = (".tif", ".tiff")
 
@@ -46,22 +61,28 @@ def prepare(
         UsageError, InputError, ModelError, ResourceError: as `predict`.
     """
     models = load_models(model)
-    with limit_cache(CACHE_BYTES), open_image(image, options) as scene:
-        for one in models:
-            check_fit(one.spec, scene, options)
+    with limit_cache(CACHE_BYTES), open_image(image, options) as own:
+        scene = fit_scene([one.spec for one in models], own, options)
         engine = start_engine(models, scene.dtype, options)
         yield Prepared(scene, models, engine, make_plan(scene, models, engine, options))
 
 
-def open_image(image: ImageLike, options: PredictOptions) -> SceneLike:
-    """The scene: one file, or several as its bands.
+def open_image(image: ImageLike | ScaledImage, options: PredictOptions) -> SceneLike:
+    """The scene: one file, or several as its bands, perhaps at another pixel size.
 
     Raises:
         InputError: it cannot be read.
     """
+    if isinstance(image, ScaledImage):
+        return Resampled(open_image(image.image, options), image.scale)
     if isinstance(image, str | Path):
         return open_scene(image, options.bands)
     return open_stack(image, options.bands)
+
+
+def image_of(image: ImageLike, scene: SceneLike) -> ImageLike | ScaledImage:
+    """What `open_image` makes the scene of once more."""
+    return ScaledImage(image, scene.scale) if isinstance(scene, Resampled) else image
 
 
 def check_outputs(image: ImageLike, output: Path, options: PredictOptions) -> dict[str, Path]:

@@ -14,7 +14,7 @@ from geounet.inference.job import JOB_TAG, digest_job
 from geounet.inference.options import PredictOptions
 from geounet.inference.plan import Plan
 from geounet.models import Model
-from geounet.raster import SceneLike
+from geounet.raster import Resampled, SceneLike
 
 
 def make_fingerprint(
@@ -25,10 +25,11 @@ def make_fingerprint(
     options: PredictOptions,
 ) -> dict[str, Any]:
     """All that can change a pixel of the result. Tiles, batches and readers cannot."""
-    extent, aoi = plan.extent, plan.aoi
+    extent, aoi = plan.area.extent, plan.area.aoi
     return {
         "scene": [_identify_file(file) for file in scene.files],
-        "scene size": list(scene.grid.shape),
+        "scene size": list(plan.area.grid.shape),
+        "resampling": _describe_resampling(scene),
         "bands": list(scene.bands),
         "model": [model.digest for model in models],
         "area": [extent.row_off, extent.col_off, extent.height, extent.width],
@@ -63,11 +64,19 @@ def make_tags(
         "GEOUNET_DEVICE": engine.runtime.device.type,
         "GEOUNET_PRECISION": engine.runtime.precision,
     }
+    if fingerprint["resampling"]:
+        tags["GEOUNET_RESAMPLED"] = fingerprint["resampling"]
     if options.bbox:
         tags["GEOUNET_BBOX"] = ",".join(map(repr, options.bbox))
     if options.aoi:
         tags["GEOUNET_AOI"] = options.aoi.name
     return tags
+
+
+def _describe_resampling(scene: SceneLike) -> str | None:
+    if not isinstance(scene, Resampled):
+        return None
+    return f"from {scene.source.grid.pixel_size_m!r} m by {scene.scale!r}, outputs by nearest pixel"
 
 
 def _identify_file(path: str | Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from geounet.inference.engine import Engine
 from geounet.inference.job import Job
 from geounet.inference.pipeline import Stopwatch
 from geounet.inference.plan import Plan
-from geounet.inference.preparation import ImageLike
+from geounet.inference.preparation import ImageLike, ScaledImage
 from geounet.models import Model
 from geounet.raster import SceneLike, open_scene
 
@@ -24,7 +24,7 @@ from geounet.raster import SceneLike, open_scene
 class Run:
     """The state of a run: what is fixed, and what it counts."""
 
-    image: ImageLike
+    image: ImageLike | ScaledImage
     scene: SceneLike
     models: Sequence[Model]
     engine: Engine

@@ -12,8 +12,9 @@ from numpy.random import Generator
 from geounet.inference.loading import ModelLike
 from geounet.inference.options import PredictOptions
 from geounet.inference.preparation import ImageLike, Prepared, prepare
+from geounet.inference.returning import return_outputs
 from geounet.inference.streaming import predict_window_outputs
-from geounet.raster import Window, open_scene
+from geounet.raster import Resampled, Window, open_scene
 from geounet.vector import rasterize_inside
 
 SIDE = 256
@@ -63,8 +64,9 @@ def verify(
     pixels, changed, difference = 0, 0, 0.0
     with prepare(image, model, options) as prepared, open_scene(mask, allow_palette=True) as done:
         for _ in range(windows):
-            window = _choose_window(prepared.plan.extent, generator)
-            kept, _ = done.read(window.relative_to(prepared.plan.extent))
+            extent = prepared.plan.area.extent
+            window = _choose_window(extent, generator)
+            kept, _ = done.read(window.relative_to(extent))
             labels, gap = _compute_twice(prepared, window)
             pixels += window.area
             changed += int((labels != kept[0]).sum())
@@ -85,11 +87,15 @@ def _choose_window(extent: Window, generator: Generator) -> Window:
 def _compute_twice(prepared: Prepared, window: Window) -> tuple[np.ndarray, float]:
     """Labels in one tile around the window, and how much scores differ from those in small ones."""
     scene, _, engine, plan = prepared
-    whole = predict_window_outputs(engine, scene, window, tile=2 * SIDE)
-    small = predict_window_outputs(engine, scene, window, tile=SIDE // 2)
+    computed = scene.window_under(window) if isinstance(scene, Resampled) else window
+    whole = predict_window_outputs(engine, scene, computed, tile=2 * SIDE)
+    small = predict_window_outputs(engine, scene, computed, tile=SIDE // 2)
     gaps = np.abs(whole["scores"] - small["scores"])
     labels = whole["mask"]
-    if plan.aoi is not None:
+    if isinstance(scene, Resampled):
+        outputs = {"mask": labels}
+        labels = return_outputs(scene, plan.area, window, (computed, outputs))["mask"]
+    elif plan.aoi is not None:
         inside = rasterize_inside(plan.aoi, scene.grid, window)
         labels = np.where(inside, labels, np.uint8(255))
     return labels, float(np.nanmax(gaps)) if np.isfinite(gaps).any() else 0.0

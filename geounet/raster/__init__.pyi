@@ -14,6 +14,7 @@ from .grid import is_true_to_scale as is_true_to_scale
 from .grid import pixel_grid as pixel_grid
 from .grid import to_lonlat as to_lonlat
 from .listing import list_scenes as list_scenes
+from .mosaic import read_parts as read_parts
 from .preview import colour_mask as colour_mask
 from .preview import read_preview as read_preview
 from .preview import read_small as read_small
