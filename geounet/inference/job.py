@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geounet.errors import InputError, ResourceError, UsageError
-from geounet.raster import Window, read_tags
+from geounet.errors import InputError, UsageError
+from geounet.raster import (
+    LOCK_FILE,
+    Window,
+    guard_writing,
+    is_whole,
+    locked_folder,
+    publish,
+    read_tags,
+)
 
 JOB_FORMAT = 1
 JOB_FILE, PARTIAL_FILE = "job.json", "job.json.partial"
+
+MAX_NAME = 240
+"""Bytes of an output's name: file systems take 255, and ".aux.xml" or ".parts" is added to it."""
 
 JOB_TAG = "GEOUNET_JOB"
 """GDAL metadata item of an output: the digest of its job's fingerprint."""
@@ -37,21 +49,34 @@ class Job:
         return self.folder / f"{kind}-{part.row_off:09d}.tif"
 
     def is_done(self, kinds: tuple[str, ...], part: Window) -> bool:
-        """Whether all outputs of a part are on disk; a file that is there is whole."""
-        return all(self.part_path(kind, part).exists() for kind in kinds)
+        """Whether all outputs of a part are on disk, and not cut off by whoever copied them."""
+        return all(is_whole(self.part_path(kind, part), part.shape) for kind in kinds)
 
     def remove(self) -> None:
-        """Remove the folder; job.json last, so that what is left after a kill is known."""
-        for file in self.folder.iterdir():
-            if file.name != JOB_FILE:
-                file.unlink()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove the parts; the folder goes when its lock is lifted.
+
+        Raises:
+            ResourceError: one cannot be removed.
+        """
+        with guard_writing(self.folder):
+            _discard_parts(self.folder)
+
+
+@contextmanager
+def lock_job(output: Path) -> Iterator[None]:
+    """Keep other runs away from an output meanwhile: from its parts folder, which is made.
+
+    Raises:
+        ResourceError: another run is writing the output, or the folder cannot be made.
+    """
+    with locked_folder(_name_folder(output), output):
+        yield
 
 
 def open_job(
     output: Path, fingerprint: Mapping[str, Any], part_rows: int, *, overwrite: bool
 ) -> Job:
-    """Begin a job, or go on with the same one.
+    """Begin a job, or go on with the same one; inside `lock_job`.
 
     Args:
         output: the file that the parts will become.
@@ -63,26 +88,22 @@ def open_job(
         InputError: the folder holds another job's parts.
         ResourceError: it cannot be made.
     """
-    folder = output.with_name(output.name + ".parts")
+    folder = _name_folder(output)
     found = _read_job(folder)
     if found is not None and found.get("fingerprint") == json.loads(json.dumps(fingerprint)):
         return Job(folder, int(found["part_rows"]))
-    begun = {PARTIAL_FILE}  # killed before it began
-    if folder.exists() and {f.name for f in folder.iterdir()} - begun and not overwrite:
+    begun = {PARTIAL_FILE, LOCK_FILE}  # killed before it began
+    if {file.name for file in folder.iterdir()} - begun and not overwrite:
         raise InputError(
             f"{folder} holds the parts of another run ({_difference(found, fingerprint)}); "
             "finish that run, or discard them with --overwrite"
         )
-    try:
-        if folder.exists():
-            shutil.rmtree(folder)
-        folder.mkdir()
-        content = {"format": JOB_FORMAT, "fingerprint": fingerprint, "part_rows": part_rows}
-        partial = folder / PARTIAL_FILE
+    content = {"format": JOB_FORMAT, "fingerprint": fingerprint, "part_rows": part_rows}
+    partial = folder / PARTIAL_FILE
+    with guard_writing(folder):
+        _discard_parts(folder)
         partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
-        partial.replace(folder / JOB_FILE)
-    except OSError as error:
-        raise ResourceError(f"{folder} cannot be written: {error.strerror or error}") from error
+        publish(partial, folder / JOB_FILE)
     return Job(folder, part_rows)
 
 
@@ -116,10 +137,27 @@ def check_output(path: Path, suffixes: tuple[str, ...]) -> None:
     """
     if path.suffix.lower() not in suffixes:
         raise UsageError(f"{path}: the name of this output must end in {' or '.join(suffixes)}")
+    if len(os.fsencode(path.name)) > MAX_NAME:
+        raise UsageError(f"{path}: this name is longer than {MAX_NAME} bytes; choose a shorter one")
     if path.is_dir():
         raise UsageError(f"{path} is a folder; give the name of a file")
+    if path.parent.is_file():
+        raise UsageError(f"{path.parent} is a file, not a folder; choose another output")
     if not path.parent.is_dir():
         raise UsageError(f"{path.parent}: no such folder; make it first")
+
+
+def _name_folder(output: Path) -> Path:
+    return output.with_name(output.name + ".parts")
+
+
+def _discard_parts(folder: Path) -> None:
+    """Empty the folder but for the lock; job.json last, so that what a kill leaves is known."""
+    keep = (JOB_FILE, LOCK_FILE)
+    for file in folder.iterdir():
+        if file.name not in keep:
+            file.unlink()
+    (folder / JOB_FILE).unlink(missing_ok=True)
 
 
 def _read_digest(path: Path) -> str | None:
@@ -142,4 +180,14 @@ def _difference(found: Mapping[str, Any] | None, fingerprint: Mapping[str, Any])
         return "without a readable job.json"
     now, then = json.loads(json.dumps(fingerprint)), found["fingerprint"]
     keys = [k for k in now if now[k] != then.get(k)] + [k for k in then if k not in now]
+    if keys == ["scene"] and (names := _changed_files(now["scene"], then["scene"])):
+        return f"{names} has changed since"
     return "another " + ", ".join(keys)
+
+
+def _changed_files(now: list[dict[str, Any]], then: list[dict[str, Any]]) -> str:
+    """Names of a scene's files that are there as before, but of another size or date."""
+    names = [[file["name"] for file in files] for files in (now, then)]
+    if names[0] != names[1]:
+        return ""
+    return ", ".join(a["name"] for a, b in zip(now, then, strict=True) if a != b)

@@ -10,7 +10,7 @@ from threading import Event
 
 from geounet.inference.computing import compute_parts
 from geounet.inference.finishing import assemble_outputs
-from geounet.inference.job import find_finished, open_job, refuse_existing
+from geounet.inference.job import find_finished, lock_job, open_job, refuse_existing
 from geounet.inference.loading import ModelLike
 from geounet.inference.options import PredictOptions
 from geounet.inference.plan import list_parts
@@ -95,7 +95,10 @@ def predict(
     options = options or PredictOptions()
     started = time.perf_counter()
     outputs = check_outputs(image, Path(output), options)
-    with prepare(image, model, options) as (scene, models, engine, plan):
+    with (
+        prepare(image, model, options) as (scene, models, engine, plan),
+        lock_job(outputs["mask"]),
+    ):
         fingerprint = make_fingerprint(scene, models, engine, plan, options)
         finished = set() if options.overwrite else find_finished(outputs.values(), fingerprint)
         if not options.overwrite:
@@ -117,7 +120,7 @@ def predict(
             progress(Progress("assemble", 0, None, "px"))
             with run.watch.measure("assemble"):
                 assemble_outputs(run, parts, make_tags(fingerprint, models, engine, options))
-    job.remove()
+        job.remove()
     return _summarize(run, len(parts) - len(missing), time.perf_counter() - started)
 
 

@@ -14,6 +14,8 @@ from .grid import is_true_to_scale as is_true_to_scale
 from .grid import pixel_grid as pixel_grid
 from .grid import to_lonlat as to_lonlat
 from .listing import list_scenes as list_scenes
+from .locking import LOCK_FILE as LOCK_FILE
+from .locking import locked_folder as locked_folder
 from .mosaic import read_parts as read_parts
 from .preview import colour_mask as colour_mask
 from .preview import read_preview as read_preview
@@ -28,6 +30,8 @@ from .warping import ResamplingName as ResamplingName
 from .warping import open_warped as open_warped
 from .window import Window as Window
 from .window import mirror_indices as mirror_indices
+from .writing import guard_writing as guard_writing
+from .writing import is_whole as is_whole
 from .writing import publish as publish
 from .writing import write_part as write_part
 from .writing import write_whole as write_whole

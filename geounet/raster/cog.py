@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from xml.etree.ElementTree import Element, SubElement
@@ -18,6 +17,7 @@ from geounet.classes import NODATA, ClassInfo
 from geounet.raster.class_table import CLASSES_TAG, dump_classes
 from geounet.raster.dataset import limit_cache, open_dataset
 from geounet.raster.grid import Grid
+from geounet.raster.locking import LOCK_FILE, locked_folder
 from geounet.raster.overviews import write_overviews
 from geounet.raster.vrt import (
     add_band,
@@ -28,7 +28,7 @@ from geounet.raster.vrt import (
     to_bytes,
 )
 from geounet.raster.window import Window
-from geounet.raster.writing import BLOCK, choose_predictor, publish, write_whole, writing
+from geounet.raster.writing import BLOCK, choose_predictor, flush, guard_writing
 
 CACHE_BYTES = 256 * 2**20
 """GDAL's block cache while assembling: a row of blocks of a scene 500,000 pixels wide."""
@@ -59,8 +59,8 @@ def assemble(
     Raises:
         ResourceError: it cannot be written, or a part not be read.
     """
-    with writing(output), _workspace(output) as folder:
-        mosaic, target = folder / "mosaic.vrt", folder / output.name
+    with guard_writing(output), _workspace(output) as folder:
+        mosaic, target = folder / "mosaic.vrt", folder / "whole.tif"
         root = _describe(parts, grid, nodata, classes, tags)
         mosaic.write_bytes(to_bytes(root))
         with limit_cache(CACHE_BYTES):
@@ -69,12 +69,7 @@ def assemble(
             mosaic.write_bytes(to_bytes(root))
             _convert(mosaic, target)
         _check(target, len(overviews))
-        sidecar = output.with_name(f"{output.name}.aux.xml")
-        if classes:
-            write_whole(sidecar, to_bytes(_name_classes(classes)))
-        else:
-            sidecar.unlink(missing_ok=True)
-        publish(target, output)
+        _publish_both(target, _name_classes(classes) if classes else None, output)
 
 
 PREDICTORS = {1: "no", 2: "standard", 3: "floating_point"}
@@ -94,18 +89,57 @@ def read_tags(path: Path) -> dict[str, str]:
 @contextmanager
 def _workspace(output: Path) -> Iterator[Path]:
     """A folder beside the output, for GDAL's temporary files; one left by a crash is cleared."""
-    clear_workspace(output)
     folder = _name_workspace(output)
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        clear_workspace(output)
+    with locked_folder(folder, output):
+        _clear(folder)
+        try:
+            yield folder
+        finally:
+            _clear(folder)
 
 
 def clear_workspace(output: Path) -> None:
-    """Remove what an `assemble` that was killed has left beside its output."""
-    shutil.rmtree(_name_workspace(output), ignore_errors=True)
+    """Remove what an `assemble` that was killed has left beside its output.
+
+    Raises:
+        ResourceError: another run is writing the output.
+    """
+    if _name_workspace(output).exists():
+        with _workspace(output):
+            pass
+
+
+def _clear(folder: Path) -> None:
+    with suppress(OSError):
+        for file in folder.iterdir():
+            if file.name != LOCK_FILE:
+                file.unlink()
+
+
+def _publish_both(target: Path, names: Element | None, output: Path) -> None:
+    """Move the finished file and its sidecar to their places, or neither.
+
+    The sidecar first: a run that is killed in between sees that the output is missing. An old one
+    is kept until both are there.
+    """
+    folder, sidecar = target.parent, output.with_name(f"{output.name}.aux.xml")
+    new, old = folder / "names.xml", folder / "old.xml"
+    if names is not None:
+        new.write_bytes(to_bytes(names))
+        flush(new)
+    flush(target)
+    if sidecar.exists():
+        sidecar.replace(old)
+    try:
+        if names is not None:
+            new.replace(sidecar)
+        target.replace(output)
+    except OSError:
+        sidecar.unlink(missing_ok=True)
+        if old.exists():
+            old.replace(sidecar)
+        raise
+    flush(output.parent)
 
 
 def _name_workspace(output: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from collections.abc import Iterator, Sequence
@@ -15,10 +16,14 @@ from numpy.typing import DTypeLike, NDArray
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter, MemoryFile
+from rasterio.windows import Window as RasterioWindow
 
 from geounet.errors import InputError, ResourceError
-from geounet.raster.dataset import one_line
+from geounet.raster.dataset import one_line, open_dataset
 from geounet.raster.grid import Grid
+
+_NO_FLUSH = {errno.EINVAL, errno.EBADF, errno.ENOSYS, errno.ENOTSUP, errno.EACCES, errno.EPERM}
+"""What file systems and Windows say that do not flush folders, or anything."""
 
 BLOCK = 512
 """Side in pixels of the storage blocks of all that geounet writes."""
@@ -47,7 +52,7 @@ def write_part(
         ResourceError: it cannot be written.
     """
     bands = array[None] if array.ndim == 2 else array
-    with writing(path), MemoryFile(ext=".tif") as memory:
+    with guard_writing(path), MemoryFile(ext=".tif") as memory:
         with create_tiled(memory.name, grid, len(bands), bands.dtype, nodata) as target:
             target.write(bands)
             for number, name in enumerate(band_names, start=1):
@@ -110,13 +115,27 @@ def write_whole(path: Path, data: bytes | memoryview) -> None:
 
 def publish(temporary: Path, path: Path) -> None:
     """Move a finished file to its name in the same file system, once it is safely on disk."""
-    _flush(temporary)
+    flush(temporary)
     temporary.replace(path)
-    _flush(path.parent)
+    flush(path.parent)
+
+
+def is_whole(path: Path, shape: tuple[int, int]) -> bool:
+    """Whether a part is there, of this (height, width), and not cut off, as by a failed copy.
+
+    GDAL writes the header and the last block at the end of a file.
+    """
+    try:
+        with open_dataset(path) as dataset:
+            height, width = dataset.shape
+            dataset.read(dataset.count, window=RasterioWindow(width - 1, height - 1, 1, 1))
+            return (height, width) == shape
+    except (InputError, RasterioError):
+        return False
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def guard_writing(path: Path) -> Iterator[None]:
     """Turn what goes wrong while writing a file into a ResourceError that names it."""
     try:
         yield
@@ -137,10 +156,20 @@ def choose_predictor(dtype: np.dtype[Any]) -> int:
     return 2 if dtype.itemsize > 1 else 1
 
 
-def _flush(path: Path) -> None:
-    """Have a file or folder on disk before going on."""
-    descriptor = os.open(path, os.O_RDONLY)
+def flush(path: Path) -> None:
+    """Have a file or folder on disk before going on, where the file system knows how.
+
+    Raises:
+        OSError: it cannot be kept, for want of space or by a defect.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except PermissionError:  # a folder, on Windows
+        return
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FLUSH:
+            raise
     finally:
         os.close(descriptor)
