@@ -11,7 +11,6 @@ from shapely.geometry.base import BaseGeometry
 from geounet.errors import InputError
 from geounet.inference.options import PredictOptions
 from geounet.raster import Grid, Resampled, SceneLike, Window
-from geounet.vector import read_aoi
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,8 @@ def find_area(scene: SceneLike, options: PredictOptions) -> Area:
         if is_rotated(grid):
             limits.append(shapely.box(*options.bbox))
     if options.aoi is not None:
+        from geounet.vector import read_aoi  # brings geopandas: 100 MB
+
         limits.append(read_aoi(options.aoi, grid))
         extent = extent.intersect(grid.window_of(limits[-1].bounds))
     aoi = _intersect(limits)

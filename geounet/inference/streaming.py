@@ -19,7 +19,6 @@ from geounet.inference.predictor import nodata_of
 from geounet.inference.tiling import Tile, fit_tile, plan_tiles
 from geounet.models import Geometry
 from geounet.raster import SceneLike, Window
-from geounet.vector import rasterize_inside
 
 TILES_AHEAD = 2
 """Tiles that each stage may be ahead of the next."""
@@ -140,6 +139,8 @@ def load_tile(
     image, valid = scene.read(tile.read)
     wanted = valid[tile.write.relative_to(tile.read).slices()]
     if aoi is not None:
+        from geounet.vector import rasterize_inside  # brings numba: 100 MB
+
         wanted = wanted & rasterize_inside(aoi, scene.grid, tile.write)
     return LoadedTile(part, tile, image, valid, wanted)
 

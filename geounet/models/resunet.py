@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geounet.models.geometry import Geometry, Span, find_geometry
+from geounet.models.unet import is_without_weights
 
 STRIDE = 32
 
@@ -56,6 +57,12 @@ class ResUNet(nn.Module):
         )
         self.head = nn.Conv2d(decoder[-1], classes, 3, padding=1)
         self.leads = [0] * len(self.merge)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """He et al. (2015) by fan-out: normal weights of variance 2 / fan-out."""
+        if is_without_weights(self):
+            return
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

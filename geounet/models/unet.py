@@ -113,6 +113,8 @@ def crop_centre(x: Tensor, size: torch.Size) -> Tensor:
 
 def initialise_he(network: nn.Module) -> None:
     """He et al. (2015), as the paper: normal weights of variance 2 / fan-in, biases zero."""
+    if is_without_weights(network):
+        return
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -121,6 +123,11 @@ def initialise_he(network: nn.Module) -> None:
             nn.init.normal_(module.weight, std=math.sqrt(2 / module.in_channels))
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) and module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def is_without_weights(network: nn.Module) -> bool:
+    """Whether it is on the meta device, where drawing numbers imports torch's compiler: 180 MB."""
+    return any(parameter.is_meta for parameter in network.parameters())
 
 
 def _convolution(before: int, after: int, padding: Padding, norm: Norm) -> list[nn.Module]:
