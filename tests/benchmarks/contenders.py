@@ -56,9 +56,13 @@ def make_geounet(task: Task, model: Model, engine: str) -> Work:
 def make_bare(task: Task, model: Model, engine: str) -> Work:
     """The engine called on the tiles of geounet's own plan, which are already in memory.
 
-    Nothing is read, cut, written or assembled. Compiling counts, as it does in geounet.
+    Nothing is planned, read, cut, written or assembled, and the engine is started. What it does
+    at the first batch of a shape, as compiling for it, counts.
     """
-    with prepare(task.scene, model, _read_options(task, engine)) as prepared:
+    options = _read_options(task, engine)
+    begun = time.perf_counter()
+    with prepare(task.scene, model, options) as prepared:
+        prepare_s = time.perf_counter() - begun
         batches = list(_read_batches(prepared))
     runner = prepared.engine
 
@@ -71,6 +75,7 @@ def make_bare(task: Task, model: Model, engine: str) -> Work:
         return {
             "precision": runner.runtime.precision,
             "tile": prepared.plan.tile_shape,
+            "prepare_s": prepare_s,
             "compile_s": seconds[0] - min(seconds[1:]) if len(seconds) > 1 else None,
         }
 

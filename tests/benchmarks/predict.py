@@ -8,8 +8,9 @@ python tests/benchmarks/predict.py --max-memory 1e9     # whether that is kept
 Every measurement is a process of its own, and each round measures every contender once, so that a
 machine that slows down does so for all. The clock runs from the call to the finished file: reading,
 normalising, compiling the engine, network, writing. Imports and loading the model do not count. The
-scene is in the file cache for all. Speeds are medians over the rounds with the slowest and fastest
-in brackets; ratios are medians of the ratios within a round. Memory is the largest over the rounds.
+bare network's clock runs while it computes, nothing else. The file cache holds the scene for all.
+Speeds are medians over the rounds, with the slowest and the fastest in brackets; ratios are medians
+of the ratios within a round. Memory is the largest over the rounds.
 
 All have the same weights. MONAI and the loop run the network as one trains it: padded, BatchNorm,
 float32. geounet runs it unpadded, with BatchNorm folded. "Labels equal" is the share of the pixels
@@ -133,14 +134,18 @@ def _times(value: float | None) -> str:
 
 
 def describe_details(rounds: Rounds) -> Iterator[str]:
-    """What the last round's contenders say, and the share of the bare network but for compiling."""
+    """What the last round's contenders say, and the share of the bare network once it runs.
+
+    That is without what is the same for a scene of any size: preparing, compiling.
+    """
     for name, one in rounds[-1].items():
         yield f"{name}: {one.seconds:.2f} s; {json.dumps(one.details)}"
         bare = rounds[-1].get(f"bare-{name}")
         compiling = bare and bare.details["compile_s"]
         if bare and compiling is not None:
-            share = (bare.seconds - compiling) / (one.seconds - compiling)
-            yield f"{name}: {100 * share:.0f} % of the bare network, but for compiling"
+            ours = one.seconds - bare.details["prepare_s"] - compiling
+            share = (bare.seconds - compiling) / ours
+            yield f"{name}: {100 * share:.0f} % of the bare network but for preparing and compiling"
 
 
 def describe_run(options: argparse.Namespace, scene: Path) -> str:
