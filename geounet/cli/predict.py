@@ -12,7 +12,7 @@ import typer
 from geounet.cli import parameters as p
 from geounet.cli.bars import progress_bars
 from geounet.cli.boundary import stop_gently
-from geounet.cli.summary import print_json, share
+from geounet.cli.summary import print_json, share, size_text
 from geounet.errors import GeounetError, UsageError
 from geounet.inference.options import PredictOptions
 
@@ -343,11 +343,19 @@ def describe(summary: PredictSummary) -> str:
     classes = ", ".join(
         f"{name} {share(count, pixels)}" for name, count in summary.class_pixels.items()
     )
-    stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in summary.stage_s.items())
+    stages = ", ".join(
+        f"{name} {seconds:.1f} s" + (" (bottleneck)" if name == summary.bottleneck else "")
+        for name, seconds in summary.stage_s.items()
+    )
+    tiles = "tile" if summary.tiles == 1 else "tiles"
+    skipped = f", {summary.tiles_skipped} of them without data" if summary.tiles_skipped else ""
+    peaks = [size_text(summary.peak_memory_bytes)]
+    if summary.peak_device_bytes is not None:
+        peaks.append(f"{size_text(summary.peak_device_bytes)} on the device")
     return (
         f"{summary.output}: {summary.width} x {summary.height} px; {classes}, "
         f"no data {share(summary.nodata_pixels, pixels)}\n"
         f"{summary.elapsed_s:.1f} s, {rate:.2f} Mpx/s on {summary.device} ({summary.engine}, "
-        f"{summary.precision}, "
-        f"tiles {summary.tile_shape[1]} x {summary.tile_shape[0]}); {stages}"
+        f"{summary.precision}); {summary.tiles} {tiles} of {summary.tile_shape[1]} x "
+        f"{summary.tile_shape[0]}{skipped}; {stages}; peak memory {', '.join(peaks)}"
     )

@@ -22,6 +22,11 @@ def share(part: float, whole: float) -> str:
     return f"{100 * part / whole:.1f} %"
 
 
+def size_text(size: int) -> str:
+    """Bytes for people, in powers of ten."""
+    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
 def figure(value: float | None) -> str:
     """Four digits; `-` for what is undefined."""
     return "-" if value is None else f"{value:.4f}"

@@ -8,7 +8,6 @@ from .outlook import Outlook as Outlook
 from .outlook import foresee as foresee
 from .pipeline import interleave as interleave
 from .pipeline import threaded as threaded
-from .prediction import PredictSummary as PredictSummary
 from .prediction import predict as predict
 from .predictor import Predictor as Predictor
 from .predictor import Request as Request
@@ -17,6 +16,7 @@ from .runtime import resolve_runtime as resolve_runtime
 from .starting import make_engine as make_engine
 from .starting import make_ensemble as make_ensemble
 from .streaming import predict_window as predict_window
+from .summary import PredictSummary as PredictSummary
 from .tiling import Tile as Tile
 from .tiling import plan_tiles as plan_tiles
 from .verification import Verification as Verification

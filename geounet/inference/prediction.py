@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
@@ -17,51 +16,9 @@ from geounet.inference.plan import list_parts
 from geounet.inference.preparation import ImageLike, check_outputs, image_of, prepare
 from geounet.inference.provenance import make_fingerprint, make_tags
 from geounet.inference.run import Run
+from geounet.inference.summary import PredictSummary, summarize
 from geounet.progress import Progress, ProgressCallback, ignore_progress
 from geounet.raster import clear_workspace
-
-
-@dataclass(frozen=True)
-class PredictSummary:
-    """What a prediction did.
-
-    Attributes:
-        output: the mask.
-        confidence: the confidence raster, if one was asked for.
-        scores: the scores raster, if one was asked for.
-        height: rows of the output.
-        width: columns of the output.
-        class_pixels: pixels by class name.
-        nodata_pixels: pixels without data, or outside the AOI.
-        tiles: tiles computed by this run; one that goes on computes only what is missing.
-        tiles_skipped: those without a valid pixel, which skip the network.
-        parts_resumed: parts found from an earlier run.
-        tile_shape: height and width of the tiles.
-        batch: tiles per step.
-        engine: what ran the network.
-        device: where it ran.
-        precision: in which arithmetic.
-        elapsed_s: seconds in all.
-        stage_s: seconds spent in each stage; stages overlap.
-    """
-
-    output: Path
-    confidence: Path | None
-    scores: Path | None
-    height: int
-    width: int
-    class_pixels: dict[str, int]
-    nodata_pixels: int
-    tiles: int
-    tiles_skipped: int
-    parts_resumed: int
-    tile_shape: tuple[int, int]
-    batch: int
-    engine: str
-    device: str
-    precision: str
-    elapsed_s: float
-    stage_s: dict[str, float]
 
 
 def predict(
@@ -106,6 +63,7 @@ def predict(
         list_parts(plan, plan.part_rows, engine, scene)  # refuses what has none, before it begins
         job = open_job(outputs["mask"], fingerprint, plan.part_rows, overwrite=options.overwrite)
         run = Run(image_of(image, scene), scene, models, engine, plan, job, outputs)
+        run.watch.seconds["prepare"] = time.perf_counter() - started
         parts = list_parts(plan, job.part_rows, engine, scene)
         if finished >= set(outputs.values()):
             run.count_classes(outputs["mask"])
@@ -121,28 +79,4 @@ def predict(
             with run.watch.measure("assemble"):
                 assemble_outputs(run, parts, make_tags(fingerprint, models, engine, options))
         job.remove()
-    return _summarize(run, len(parts) - len(missing), time.perf_counter() - started)
-
-
-def _summarize(run: Run, parts_resumed: int, elapsed_s: float) -> PredictSummary:
-    counts, extent = run.counts, run.plan.area.extent
-    class_pixels = {c.name: int(counts[c.value]) for c in run.classes}
-    return PredictSummary(
-        output=run.outputs["mask"],
-        confidence=run.outputs.get("confidence"),
-        scores=run.outputs.get("scores"),
-        height=extent.height,
-        width=extent.width,
-        class_pixels=class_pixels,
-        nodata_pixels=extent.area - sum(class_pixels.values()),
-        tiles=run.tiles,
-        tiles_skipped=run.tiles_skipped,
-        parts_resumed=parts_resumed,
-        tile_shape=run.plan.tile_shape,
-        batch=run.plan.batch,
-        engine=run.engine.name,
-        device=str(run.engine.runtime.device),
-        precision=run.engine.runtime.precision,
-        elapsed_s=elapsed_s,
-        stage_s=run.watch.seconds,
-    )
+    return summarize(run, len(parts) - len(missing), time.perf_counter() - started)

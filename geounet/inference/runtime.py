@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -51,6 +52,21 @@ def free_memory(device: torch.device) -> int:
     if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
         return _available_bytes()
     return 4 * 2**30
+
+
+def peak_memory() -> int:
+    """Bytes of main memory that this process has held at most, 0 where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def peak_device_memory(device: torch.device) -> int | None:
+    """Bytes that torch has held on a CUDA device at most; None for other devices."""
+    return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None
 
 
 def has_bfloat16(device: torch.device) -> bool:
