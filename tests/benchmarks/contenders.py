@@ -172,9 +172,8 @@ def _read_batches(prepared: Prepared) -> Iterator[tuple[NDArray[Any], NDArray[np
 
 
 def _read_options(task: Task, engine: str) -> PredictOptions:
-    if engine == "openvino":  # imports them later, when the clock runs
+    if engine == "openvino":  # geounet imports it later, when the clock runs
         import_module("openvino")
-        import_module("torch.export")
     options = dict(task.options)
     if "aoi" in options:
         options["aoi"] = Path(options["aoi"])
