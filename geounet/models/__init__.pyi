@@ -5,10 +5,13 @@ from .checkpoint import file_digest as file_digest
 from .checkpoint import load_model as load_model
 from .checkpoint import read_spec as read_spec
 from .checkpoint import save_model as save_model
+from .foreign_file import is_foreign_file as is_foreign_file
+from .foreign_network import ForeignNetwork as ForeignNetwork
 from .geometry import Geometry as Geometry
 from .geometry import Span as Span
 from .geometry import find_geometry as find_geometry
 from .inference_form import to_inference_form as to_inference_form
+from .receptive_field import measure_reach as measure_reach
 from .resunet import ResUNet as ResUNet
 from .spec import Band as Band
 from .spec import ModelSpec as ModelSpec

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from geounet.errors import ModelError
+from geounet.models.foreign import PREFIX, build_smp, build_smp_to_load
 from geounet.models.geometry import Geometry
 from geounet.models.resunet import ResUNet
 from geounet.models.unet import UNet
@@ -32,11 +34,20 @@ def build_network(
 ) -> nn.Module:
     """A network with fresh weights.
 
+    Args:
+        architecture: key of `ARCHITECTURES`, or `smp:<Name>:<encoder>`.
+        bands: input bands.
+        classes: output classes.
+        arguments: what else the architecture takes.
+
     Raises:
         ModelError: unknown architecture, or arguments it does not take.
+        ResourceError: weights that the arguments name cannot be fetched.
     """
+    if architecture.startswith(PREFIX):
+        return build_smp(architecture, bands, classes, arguments)
     if architecture not in ARCHITECTURES:
-        known = ", ".join(sorted(ARCHITECTURES))
+        known = ", ".join([*sorted(ARCHITECTURES), f"{PREFIX}Unet:resnet34 and its like"])
         raise ModelError(f"unknown architecture {architecture!r}; this geounet has: {known}")
     try:
         return ARCHITECTURES[architecture](bands=bands, classes=classes, **arguments)
@@ -44,3 +55,17 @@ def build_network(
         raise ModelError(
             f"{architecture} cannot be built with {dict(arguments)}: {error}"
         ) from error
+
+
+def build_empty(
+    architecture: str, bands: int, classes: int, arguments: Mapping[str, Any]
+) -> nn.Module:
+    """A network whose weights are to be loaded; nothing is fetched, no random number drawn.
+
+    Raises:
+        ModelError: as `build_network`.
+    """
+    if architecture.startswith(PREFIX):  # some of its encoders compute tables that no file holds
+        return build_smp_to_load(architecture, bands, classes, arguments)
+    with torch.device("meta"):
+        return build_network(architecture, bands, classes, arguments)

@@ -1,4 +1,7 @@
-"""Model files: safetensors with the spec as metadata. Loading one can never run code."""
+"""Model files. Loading one can never run code.
+
+Ours are safetensors with the spec as metadata; `foreign_file` reads those of other makers.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError, safe_open
 
 from geounet.errors import ModelError, ResourceError
+from geounet.models.foreign_file import digest_foreign, is_foreign_file, read_foreign_spec
 from geounet.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -53,12 +57,17 @@ def save_model(path: Path, network: nn.Module, spec: ModelSpec) -> None:
         raise ResourceError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-def read_spec(path: Path) -> ModelSpec:
+def read_spec(path: str | Path) -> ModelSpec:
     """The spec of a model file, without torch and without reading the weights.
+
+    That of a `.onnx` or `.pt2` file is the `.json` beside it.
 
     Raises:
         ModelError: no such file, not safetensors (a pickle is not loaded), or no geounet spec.
     """
+    path = Path(path)
+    if is_foreign_file(path):
+        return read_foreign_spec(path)
     metadata = _read_metadata(path)
     if METADATA_KEY not in metadata:
         raise ModelError(
@@ -76,17 +85,33 @@ def load_model(path: str | Path) -> Model:
     Raises:
         ModelError: as `read_spec`; or weights that are not those of the architecture.
     """
-    import torch
-    from safetensors.torch import load_file
-
-    from geounet.models.architectures import build_network
-
     path = Path(path)
     spec = read_spec(path)
-    with torch.device("meta"):
-        network = build_network(
-            spec.architecture, len(spec.bands), len(spec.classes), spec.arguments
-        )
+    if is_foreign_file(path):
+        from geounet.models.foreign_network import open_foreign
+
+        network: nn.Module = open_foreign(path, spec)
+        digest = digest_foreign(path)
+    else:
+        network = _build_loaded(path, spec)
+        digest = file_digest(path)
+    network.eval().requires_grad_(False)
+    return Model(spec, network, path.stem, digest)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _build_loaded(path: Path, spec: ModelSpec) -> nn.Module:
+    """The network of a safetensors file, with its weights."""
+    from safetensors.torch import load_file
+
+    from geounet.models.architectures import build_empty
+
+    network = build_empty(spec.architecture, len(spec.bands), len(spec.classes), spec.arguments)
     try:
         network.load_state_dict(load_file(path), assign=True)
     except (RuntimeError, SafetensorError) as error:
@@ -94,14 +119,7 @@ def load_model(path: str | Path) -> Model:
         raise ModelError(
             f"{path}: its weights are not those of a {spec.architecture}: {reason}"
         ) from error
-    network.eval().requires_grad_(False)
-    return Model(spec, network, path.stem, file_digest(path))
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return network
 
 
 def _read_metadata(path: Path) -> dict[str, str]:
@@ -112,8 +130,8 @@ def _read_metadata(path: Path) -> dict[str, str]:
             return file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise ModelError(
-            f"{path} is {_describe(path)}, not a safetensors model; "
-            "geounet loads nothing else, since other formats can run code"
+            f"{path} is {_describe(path)}, not a safetensors model; geounet loads these, .onnx and "
+            ".pt2 with a spec, and nothing that can run code"
         ) from error
 
 

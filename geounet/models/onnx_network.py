@@ -1,0 +1,137 @@
+"""An ONNX file as a network, run by onnxruntime."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from geounet.errors import ModelError
+from geounet.models.foreign_file import check_input
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+TYPES: dict[str, np.dtype[Any]] = {
+    "tensor(float)": np.dtype("float32"),
+    "tensor(float16)": np.dtype("float16"),
+}
+
+
+class OnnxNetwork(nn.Module):
+    """(N, bands, H, W) -> what the file gives of it, in the precision it was exported in.
+
+    Tiles are computed one by one, whatever the batch: many files have a batch of 1 written into
+    them, and a result must not depend on its neighbours.
+
+    Attributes:
+        side: height and width of the input if the file fixes them, else None.
+        bands: input bands, if the file fixes them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        _check_installed(path)
+        self._path = path
+        self._sessions: dict[str, onnxruntime.InferenceSession] = {}
+        inputs = self._open("cpu").get_inputs()
+        outputs = self._open("cpu").get_outputs()
+        if len(inputs) != 1 or inputs[0].type not in TYPES:
+            found = ", ".join(f"{one.type} {one.shape}" for one in inputs)
+            raise ModelError(f"{path} takes {found}; a model takes one tensor(float)")
+        self._input, self._output = inputs[0].name, outputs[0].name
+        self._dtype = TYPES[inputs[0].type]
+        sizes = [size if isinstance(size, int) else None for size in inputs[0].shape]
+        self.bands, self.side = check_input(path, sizes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the file on each tile."""
+        session = self._open(x.device.type)
+        images = x.detach().cpu().numpy().astype(self._dtype)
+        try:
+            results = [
+                session.run([self._output], {self._input: images[i : i + 1]})[0]
+                for i in range(len(images))
+            ]
+        except _failures() as error:
+            reason = " ".join(str(error).split())[:300]
+            if "allocate memory" in reason or "bad_alloc" in reason:
+                raise MemoryError(reason) from error
+            raise ModelError(
+                f"{self._path} fails on {tuple(images.shape[1:])}: {reason}"
+            ) from error
+        return torch.from_numpy(np.concatenate(results)).to(x.device)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> OnnxNetwork:
+        """Itself: nothing in it ever changes."""
+        return self
+
+    def _open(self, device: str) -> onnxruntime.InferenceSession:
+        """The session of a device; CUDA where this onnxruntime was built for it."""
+        import onnxruntime
+
+        gpu = "CUDAExecutionProvider"
+        is_gpu = device == "cuda" and gpu in onnxruntime.get_available_providers()
+        providers = [gpu, "CPUExecutionProvider"] if is_gpu else ["CPUExecutionProvider"]
+        if providers[0] not in self._sessions:
+            options = onnxruntime.SessionOptions()
+            options.log_severity_level = 4  # it would print
+            options.intra_op_num_threads = torch.get_num_threads()
+            try:
+                self._sessions[providers[0]] = onnxruntime.InferenceSession(
+                    str(self._path), options, providers
+                )
+            except _failures() as error:
+                reason = " ".join(str(error).split())[:300]
+                raise ModelError(f"{self._path} is no ONNX model that runs: {reason}") from error
+        return self._sessions[providers[0]]
+
+
+def list_external_files(path: Path) -> list[Path]:
+    """The files beside an ONNX file that hold some of its weights.
+
+    Raises:
+        ModelError: the onnx package is not installed, or it names a file elsewhere.
+    """
+    _check_installed(path)
+    import onnx
+    from google.protobuf.message import DecodeError
+    from onnx.external_data_helper import uses_external_data
+
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except DecodeError as error:
+        raise ModelError(f"{path} is damaged or something else, not an ONNX model") from error
+    names = {
+        entry.value
+        for tensor in model.graph.initializer
+        if uses_external_data(tensor)
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    for name in names:
+        if Path(name).name != name or not (path.parent / name).is_file():
+            raise ModelError(f"{path} has weights in {name!r}, which is no file beside it")
+    return sorted(path.parent / name for name in names)
+
+
+def _check_installed(path: Path) -> None:
+    if any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxruntime")):
+        raise ModelError(
+            f"{path} needs packages that are not installed; pip install 'geounet[onnx]'"
+        )
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What onnxruntime raises: classes of its own."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    names = (
+        "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoModel", "NoSuchFile",
+        "NotImplemented", "RuntimeException", "EPFail",
+    )  # fmt: skip
+    return tuple(getattr(state, name) for name in names)
