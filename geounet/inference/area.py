@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import shapely
+from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from geounet.errors import InputError
@@ -96,3 +98,10 @@ def _reach(grid: Grid) -> float:
     """
     t = grid.transform
     return 0.55 * max(math.hypot(t.a + t.b, t.d + t.e), math.hypot(t.a - t.b, t.d - t.e))
+
+
+def is_inside(aoi: BaseGeometry, grid: Grid, window: Window) -> NDArray[np.bool_]:
+    """Which pixels of a window have their centre in the AOI, (H, W)."""
+    from geounet.vector import rasterize_inside  # brings numba: 100 MB
+
+    return rasterize_inside(aoi, grid, window)

@@ -18,7 +18,7 @@ from geounet.inference.parts import choose_part_rows, plan_parts
 from geounet.inference.runtime import Runtime, free_memory
 from geounet.inference.streaming import TILES_AHEAD
 from geounet.inference.tiling import Tile, fit_tile, plan_tiles
-from geounet.models import Model, to_inference_form
+from geounet.models import Model
 from geounet.raster import SceneLike, Window
 
 TILE_SIDES = (2048, 1536, 1024, 768, 512, 384, 256, 128)
@@ -121,9 +121,7 @@ def count_memory(
     """
     read = side + 2 * engine.geometry.read_margin
     activations = max(
-        activation_bytes(
-            to_inference_form(one.network), len(one.spec.bands), read, engine.runtime.dtype
-        )
+        activation_bytes(one.network, len(one.spec.bands), read, engine.runtime.dtype)
         for one in models
     )
     bands = models[0].spec.bands

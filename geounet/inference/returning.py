@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geounet.inference.area import Area
+from geounet.inference.area import Area, is_inside
 from geounet.inference.engine import Outputs
 from geounet.inference.parts import choose_part_rows
 from geounet.inference.plan import PART_BYTES, count_output_bytes
 from geounet.inference.predictor import nodata_of
 from geounet.inference.run import Run
 from geounet.raster import Resampled, Window, read_parts, write_part
-from geounet.vector import rasterize_inside
 
 BLOCK = 512
 """Rows of a strip are a multiple of this, which most files' blocks divide."""
@@ -43,7 +42,7 @@ def return_outputs(
     cols = scene.cols_under(window) - origin.col_off
     _, wanted = scene.source.read(window)
     if area.aoi is not None:
-        wanted &= rasterize_inside(area.aoi, area.grid, window)
+        wanted &= is_inside(area.aoi, area.grid, window)
     return {
         kind: np.where(wanted, values[..., rows[:, None], cols], _nodata(values))
         for kind, values in outputs.items()

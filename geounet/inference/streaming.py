@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from geounet.errors import ResourceError
+from geounet.inference.area import is_inside
 from geounet.inference.engine import Engine, Outputs, Pending
 from geounet.inference.pipeline import Stopwatch, interleave, threaded
 from geounet.inference.predictor import nodata_of
@@ -139,9 +140,7 @@ def load_tile(
     image, valid = scene.read(tile.read)
     wanted = valid[tile.write.relative_to(tile.read).slices()]
     if aoi is not None:
-        from geounet.vector import rasterize_inside  # brings numba: 100 MB
-
-        wanted = wanted & rasterize_inside(aoi, scene.grid, tile.write)
+        wanted = wanted & is_inside(aoi, scene.grid, tile.write)
     return LoadedTile(part, tile, image, valid, wanted)
 
 

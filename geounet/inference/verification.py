@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator
 
+from geounet.inference.area import is_inside
 from geounet.inference.loading import ModelLike
 from geounet.inference.options import PredictOptions
 from geounet.inference.preparation import ImageLike, Prepared, prepare
 from geounet.inference.returning import return_outputs
 from geounet.inference.streaming import predict_window_outputs
 from geounet.raster import Resampled, Window, open_scene
-from geounet.vector import rasterize_inside
 
 SIDE = 256
 """Side in pixels of the windows."""
@@ -96,6 +96,6 @@ def _compute_twice(prepared: Prepared, window: Window) -> tuple[np.ndarray, floa
         outputs = {"mask": labels}
         labels = return_outputs(scene, plan.area, window, (computed, outputs))["mask"]
     elif plan.aoi is not None:
-        inside = rasterize_inside(plan.aoi, scene.grid, window)
+        inside = is_inside(plan.aoi, scene.grid, window)
         labels = np.where(inside, labels, np.uint8(255))
     return labels, float(np.nanmax(gaps)) if np.isfinite(gaps).any() else 0.0
