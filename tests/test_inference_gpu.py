@@ -9,7 +9,7 @@ from networks import make_model
 from test_inference_predict import make_pixels
 
 from geounet.inference import Request, Runtime, make_ensemble
-from geounet.inference.streaming import predict_window_outputs
+from geounet.inference.windows import predict_window_outputs
 from geounet.raster import Window
 
 pytestmark = [

@@ -15,9 +15,9 @@ from .runtime import Runtime as Runtime
 from .runtime import resolve_runtime as resolve_runtime
 from .starting import make_engine as make_engine
 from .starting import make_ensemble as make_ensemble
-from .streaming import predict_window as predict_window
 from .summary import PredictSummary as PredictSummary
 from .tiling import Tile as Tile
 from .tiling import plan_tiles as plan_tiles
 from .verification import Verification as Verification
 from .verification import verify as verify
+from .windows import predict_window as predict_window

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import groupby
 from threading import Event
 
 from geounet.errors import Interrupted
+from geounet.inference.blended_engine import BlendedEngine, engine_of_tiles
+from geounet.inference.blended_results import blend_results
 from geounet.inference.engine import Outputs
 from geounet.inference.options import PredictOptions
 from geounet.inference.plan import list_tiles
@@ -27,31 +29,35 @@ def compute_parts(
     stop: Event | None,
 ) -> None:
     """Predict and keep the given parts, one after the other."""
+    engine = run.engine
     tiles = [
-        (part, tile) for part in parts for tile in list_tiles(run.plan, part, run.engine, run.scene)
+        (part, tile) for part in parts for tile in list_tiles(run.plan, part, engine, run.scene)
     ]
     stream = Stream(
         open_source=lambda: open_image(run.image, options),
-        engine=run.engine,
+        engine=engine_of_tiles(engine),
         aoi=run.plan.aoi,
         batch=run.plan.batch,
         readers=options.readers,
         watch=run.watch,
     )
-    total = sum(tile.write.area for _, tile in tiles)
+    is_blended = isinstance(engine, BlendedEngine)  # whose tiles overlap
+    windows = parts if is_blended else [tile.write for _, tile in tiles]
+    total = sum(window.area for window in windows)
     done = 0
     progress(Progress("predict", done, total, "px"))
     with closing(stream.run(tiles)) as results:
-        for part, group in groupby(results, key=lambda result: result.part):
+        pieces = _count_tiles(run, results)
+        if isinstance(engine, BlendedEngine):
+            pieces = blend_results(engine, tiles, pieces)
+        for part, group in groupby(pieces, key=lambda piece: piece.part):
             arrays = {
-                kind: run.engine.request.make_blank(kind, run.engine.classes, part.shape)
+                kind: engine.request.make_blank(kind, engine.classes, part.shape)
                 for kind in run.outputs
             }
-            for result in group:
-                _place(result, arrays)
-                run.tiles += 1
-                run.tiles_skipped += result.is_skipped
-                done += result.window.area
+            for piece in group:
+                _place(piece, arrays)
+                done += piece.window.area
                 progress(Progress("predict", done, total, "px"))
             with run.watch.measure("write"):
                 _keep_part(run, part, arrays)
@@ -60,6 +66,13 @@ def compute_parts(
                     f"{run.outputs['mask']} is unfinished: {done} of {total} pixels are done and "
                     f"kept in {run.job.folder}; the same command goes on from there"
                 )
+
+
+def _count_tiles(run: Run, results: Iterable[PredictedTile]) -> Iterator[PredictedTile]:
+    for result in results:
+        run.tiles += 1
+        run.tiles_skipped += result.is_skipped
+        yield result
 
 
 def _place(result: PredictedTile, arrays: Outputs) -> None:

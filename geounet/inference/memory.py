@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
@@ -13,7 +14,13 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from geounet.models import Geometry, to_inference_form
+from geounet.models import ForeignNetwork, Geometry, to_inference_form
+
+PADDED_SIDE = 256
+"""Side at which networks of others are recorded: most of their strides divide it."""
+
+GUESSED_BYTES = 1024
+"""Bytes per pixel that the network of a foreign file is taken to need."""
 
 
 class Made(NamedTuple):
@@ -57,13 +64,14 @@ def activation_bytes(network: nn.Module, bands: int, side: int, dtype: torch.dty
     """The most bytes of feature maps alive during a pass on (1, bands, side, side).
 
     Args:
-        network: a trained one of this package's; left as it is.
+        network: a trained one; left as it is.
         bands: input bands.
         side: of the input in pixels.
         dtype: of the arithmetic.
     """
     if network not in _recorded:
-        _recorded[network] = _record_twice(network, bands)
+        is_ours = hasattr(network, "geometry")
+        _recorded[network] = (_record_twice if is_ours else _record_padded)(network, bands)
     return _recorded[network].count_bytes(side) * dtype.itemsize // torch.float32.itemsize
 
 
@@ -75,6 +83,19 @@ def _record_twice(network: nn.Module, bands: int) -> Activations:
     small, large = (2 * geometry.read_margin + n * geometry.stride for n in (2, 4))
     form = to_inference_form(network).float()
     return Activations((small, large), (_record(form, bands, small), _record(form, bands, large)))
+
+
+def _record_padded(network: nn.Module, bands: int) -> Activations:
+    """Of a network that pads: in proportion to the area; a guess where it does not tell."""
+    per_pixel = GUESSED_BYTES
+    with suppress(RuntimeError):  # it does not take such a side
+        events = [] if isinstance(network, ForeignNetwork) else _record(network, bands, PADDED_SIDE)
+        if events:
+            peak = Activations((0, 1), (events, events)).count_bytes(0)
+            per_pixel = -(-peak // PADDED_SIDE**2)
+    sides = (PADDED_SIDE, 2 * PADDED_SIDE)
+    small, large = ([Made(1, per_pixel, torch.Size((one, one)))] for one in sides)
+    return Activations(sides, ([*small], [*large]))
 
 
 def _record(network: nn.Module, bands: int, side: int) -> list[Made | int]:

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from geounet.inference.blended_engine import engine_of_tiles
 from geounet.inference.job import refuse_existing
 from geounet.inference.loading import ModelLike
 from geounet.inference.options import PredictOptions
 from geounet.inference.plan import count_memory, list_parts, list_tiles
 from geounet.inference.preparation import ImageLike, Prepared, check_outputs, prepare
+from geounet.inference.provenance import describe_tiling
 from geounet.inference.streaming import load_tile, predict_tiles
 
 TIMED_TILES = 3
@@ -31,6 +33,7 @@ class Outlook:
         tiles: number of tiles.
         tile_shape: their height and width.
         pixel_size_m: of the pixels that the network sees; None: not known.
+        tiling: whether tiles are exact or blended, and how.
         margin: context read on each side of a tile, in pixels.
         batch: tiles per step.
         parts: number of parts.
@@ -48,6 +51,7 @@ class Outlook:
     tiles: int
     tile_shape: tuple[int, int]
     pixel_size_m: float | None
+    tiling: str
     margin: int
     batch: int
     parts: int
@@ -87,6 +91,7 @@ def foresee(
             tiles=tiles,
             tile_shape=plan.tile_shape,
             pixel_size_m=scene.grid.pixel_size_m,
+            tiling=describe_tiling(engine),
             margin=engine.geometry.read_margin,
             batch=plan.batch,
             parts=len(parts),
@@ -114,6 +119,6 @@ def _time_tile(prepared: Prepared) -> float | None:
         loaded = load_tile(scene, plan.extent, tile)
         loaded.wanted.fill(True)
         started = time.perf_counter()
-        predict_tiles(engine, [loaded])
+        predict_tiles(engine_of_tiles(engine), [loaded])
         elapsed.append(time.perf_counter() - started)
     return float(np.min(elapsed)) if elapsed else None

@@ -9,10 +9,23 @@ from geounet.raster import Window
 PART_PIXELS = 8 * 2**20
 """A part is at least about this large, so that its overhead (milliseconds) does not count."""
 
+BLENDED_STEPS = 8
+"""Steps of blended tiles in a part: then an eighth of the tiles is computed twice."""
+
 
 def choose_part_rows(extent: Window, tile_rows: int) -> int:
     """Rows of a part: as many whole rows of tiles as give `PART_PIXELS`, at least one."""
     return tile_rows * max(1, round(PART_PIXELS / (tile_rows * extent.width)))
+
+
+def choose_blended_rows(extent: Window, step: int, most: int) -> int:
+    """Rows of a part of blended tiles, a multiple of their step.
+
+    At least `BLENDED_STEPS` steps, since the tiles of one are computed again by the next part; but
+    at most `most` rows, and at least one step.
+    """
+    steps = max(BLENDED_STEPS, round(PART_PIXELS / (step * extent.width)))
+    return step * max(1, min(steps, most // step))
 
 
 def plan_parts(extent: Window, part_rows: int, stride: int) -> Iterator[Window]:

@@ -11,10 +11,12 @@ from shapely.geometry.base import BaseGeometry
 
 from geounet.errors import InputError, ResourceError
 from geounet.inference.area import Area, cover_area, find_area
+from geounet.inference.blended_engine import BlendedEngine
+from geounet.inference.blending import plan_blended_tiles
 from geounet.inference.engine import Engine
 from geounet.inference.memory import activation_bytes
 from geounet.inference.options import PredictOptions
-from geounet.inference.parts import choose_part_rows, plan_parts
+from geounet.inference.parts import choose_blended_rows, choose_part_rows, plan_parts
 from geounet.inference.runtime import Runtime, free_memory
 from geounet.inference.streaming import TILES_AHEAD
 from geounet.inference.tiling import Tile, fit_tile, plan_tiles
@@ -27,6 +29,9 @@ TILE_SIDES = (2048, 1536, 1024, 768, 512, 384, 256, 128)
 PART_BYTES = 256 * 2**20
 """Bytes of all outputs of a part at most, unless the scene is wider than that in one stride."""
 
+STRIP_BYTES = 128 * 2**20
+"""Bytes of the scores of blended tiles that wait for their neighbours, at most."""
+
 BASE_MEMORY = 600 * 2**20
 """Bytes of a run beside activations: libraries, GDAL's cache, tiles on their way."""
 
@@ -36,7 +41,7 @@ DEFAULT_MEMORY = 2 * 2**30
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do. Nothing here changes a label.
+    """What a run will do. Nothing here changes a label, but the tiles of blended networks do.
 
     Attributes:
         area: what the outputs cover.
@@ -69,6 +74,10 @@ def make_plan(
     runtime = engine.runtime
     batch = options.batch or (4 if runtime.device.type == "cuda" else 1)
     budget = options.max_memory or _default_memory(runtime)
+    if isinstance(engine, BlendedEngine):
+        _check_memory(models, engine, batch, options)
+        shape = (engine.blend.tile, engine.blend.tile)
+        return Plan(area, extent, aoi, shape, batch, _choose_blended_rows(extent, engine))
     side = options.tile or _choose_tile(models, engine, batch, options.readers, budget)
     side = max(side, engine.geometry.stride)
     rows = PART_BYTES // (extent.width * count_output_bytes(engine))
@@ -83,14 +92,18 @@ def make_plan(
 
 def list_tiles(plan: Plan, part: Window, engine: Engine, scene: SceneLike) -> Iterator[Tile]:
     """The tiles of a part that the AOI touches."""
-    geometry = engine.geometry
-    shape = (
-        min(plan.tile_shape[0], part.aligned(geometry.stride).height),
-        plan.tile_shape[1],
-    )
-    for tile in plan_tiles(part, shape, geometry.stride, geometry.read_margin):
+    for tile in _plan_part(plan, part, engine):
         if plan.aoi is None or plan.aoi.intersects(box(*scene.grid.bounds(tile.write))):
             yield tile
+
+
+def _plan_part(plan: Plan, part: Window, engine: Engine) -> Iterator[Tile]:
+    if isinstance(engine, BlendedEngine):
+        return plan_blended_tiles(part, engine.blend)
+    geometry = engine.geometry
+    height = min(plan.tile_shape[0], part.aligned(geometry.stride).height)
+    shape = (height, plan.tile_shape[1])
+    return plan_tiles(part, shape, geometry.stride, geometry.read_margin)
 
 
 def list_parts(plan: Plan, part_rows: int, engine: Engine, scene: SceneLike) -> list[Window]:
@@ -119,6 +132,9 @@ def count_memory(
 
     Activations and their input in float32; on the CPU also what is read ahead, and the rest.
     """
+    if isinstance(engine, BlendedEngine):
+        scores = 4 * engine.classes * side**2 * (TILES_AHEAD + 2 * batch)
+        return STRIP_BYTES + scores + count_memory(models, engine.tiles, side, batch, readers)
     read = side + 2 * engine.geometry.read_margin
     activations = max(
         activation_bytes(one.network, len(one.spec.bands), read, engine.runtime.dtype)
@@ -143,6 +159,25 @@ def _choose_tile(
         f"{budget / 2**20:.0f} MB of memory are too little for this model even at tiles of "
         f"{TILE_SIDES[-1]}; give more with --max-memory"
     )
+
+
+def _check_memory(
+    models: Sequence[Model], engine: BlendedEngine, batch: int, options: PredictOptions
+) -> None:
+    """Refuse blended tiles that do not fit what is allowed: a smaller one is another result."""
+    needed = count_memory(models, engine, engine.blend.tile, batch, options.readers)
+    if options.max_memory is not None and needed > options.max_memory:
+        raise ResourceError(
+            f"tiles of {engine.blend.tile} need about {needed / 2**20:.0f} MB of memory, "
+            f"{options.max_memory / 2**20:.0f} MB are allowed; give more with --max-memory, or "
+            "choose smaller ones with --tile (which changes the result of this model a little)"
+        )
+
+
+def _choose_blended_rows(extent: Window, engine: BlendedEngine) -> int:
+    of_outputs = PART_BYTES // (extent.width * count_output_bytes(engine))
+    of_scores = STRIP_BYTES // (4 * engine.classes * engine.blend.kept)
+    return choose_blended_rows(extent, engine.blend.step, min(of_outputs, of_scores))
 
 
 def _default_memory(runtime: Runtime) -> int:

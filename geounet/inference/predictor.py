@@ -7,6 +7,7 @@ and a byte per pixel comes back.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -65,16 +66,26 @@ def nodata_of(dtype: np.dtype[Any]) -> float:
 class Predictor(nn.Module):
     """Raw pixels -> mask, and what else is requested.
 
+    Args:
+        members: networks with their specs.
+        request: what to give.
+        tile: side of the tiles of networks that have no exact tiling; None: all have.
+
     Attributes:
         geometry: of all networks together: the largest read margin, a common stride.
     """
 
     values: Tensor
 
-    def __init__(self, members: Sequence[tuple[nn.Module, ModelSpec]], request: Request) -> None:
+    def __init__(
+        self,
+        members: Sequence[tuple[nn.Module, ModelSpec]],
+        request: Request,
+        tile: int | None = None,
+    ) -> None:
         super().__init__()
         self.request = request
-        self.members = nn.ModuleList(Member(network, spec) for network, spec in members)
+        self.members = nn.ModuleList(Member(network, spec, tile) for network, spec in members)
         self.geometry = _combine([member.geometry for member in self._members])
         classes = [c.value for c in members[0][1].classes]
         self.register_buffer("values", torch.tensor(classes, dtype=torch.uint8))
@@ -142,13 +153,15 @@ class Member(nn.Module):
     offset: Tensor
     scale: Tensor
 
-    def __init__(self, network: nn.Module, spec: ModelSpec) -> None:
+    def __init__(self, network: nn.Module, spec: ModelSpec, tile: int | None = None) -> None:
         super().__init__()
-        trace: Callable[..., object] | None = getattr(network, "trace", None)
-        if trace is None:
-            raise ModelError(f"{spec.architecture} has no exact tiling")
-        self.geometry = find_geometry(trace, spec.stride)  # type: ignore[arg-type]
-        self.network = to_inference_form(network).to(memory_format=torch.channels_last)
+        if tile is None:
+            self.geometry = _find_exact(network, spec)
+            form = to_inference_form(network)
+        else:  # it pads on its own, and takes whole tiles only
+            self.geometry = Geometry(stride=tile, margin=0, read_margin=0, spare=0)
+            form = copy.deepcopy(network).eval().requires_grad_(False)
+        self.network = form.to(memory_format=torch.channels_last)
         for name in ("offset", "scale"):
             numbers = [getattr(band, name) for band in spec.bands]
             # float64: float32 cannot hold wide integers with a large offset
@@ -157,7 +170,8 @@ class Member(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """Of the network's arithmetic."""
-        return next(self.network.parameters()).dtype
+        first = next(self.network.parameters(), None)
+        return torch.float32 if first is None else first.dtype
 
     def normalise(self, image: Tensor, valid: Tensor) -> Tensor:
         """Subtract the offset, divide by the scale; 0 where not valid; the network's dtype."""
@@ -192,6 +206,13 @@ def turn_back(x: Tensor, turn: int) -> Tensor:
 def trim(x: Tensor, pixels: int) -> Tensor:
     """(..., H, W) without `pixels` on each side."""
     return x[..., pixels : x.shape[-2] - pixels, pixels : x.shape[-1] - pixels]
+
+
+def _find_exact(network: nn.Module, spec: ModelSpec) -> Geometry:
+    trace: Callable[..., object] | None = getattr(network, "trace", None)
+    if trace is None:
+        raise ModelError(f"{spec.architecture} has no exact tiling")
+    return find_geometry(trace, spec.stride)  # type: ignore[arg-type]
 
 
 def _combine(geometries: Sequence[Geometry]) -> Geometry:

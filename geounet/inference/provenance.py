@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from geounet import __version__
+from geounet.inference.blended_engine import BlendedEngine
 from geounet.inference.engine import Engine
 from geounet.inference.job import JOB_TAG, digest_job
 from geounet.inference.options import PredictOptions
@@ -24,7 +25,7 @@ def make_fingerprint(
     plan: Plan,
     options: PredictOptions,
 ) -> dict[str, Any]:
-    """All that can change a pixel of the result. Tiles, batches and readers cannot."""
+    """All that can change a pixel of the result. Batches and readers cannot, nor exact tiles."""
     extent, aoi = plan.area.extent, plan.area.aoi
     return {
         "scene": [_identify_file(file) for file in scene.files],
@@ -37,6 +38,7 @@ def make_fingerprint(
         "device": engine.runtime.device.type,
         "precision": engine.runtime.precision,
         "engine": engine.name,
+        "tiling": describe_tiling(engine),
         "test-time augmentation": options.tta,
         "outputs": [*engine.request.kinds, engine.request.scores],
         "geounet": __version__,
@@ -50,7 +52,6 @@ def make_tags(
     options: PredictOptions,
 ) -> dict[str, str]:
     """GDAL metadata of an output. No date: the same run gives the same bytes."""
-    geometry = engine.geometry
     tags = {
         "GEOUNET_VERSION": __version__,
         JOB_TAG: digest_job(fingerprint),
@@ -58,7 +59,7 @@ def make_tags(
         "GEOUNET_MODEL_SHA256": ", ".join(model.digest for model in models),
         "GEOUNET_SCENE": ", ".join(file["name"] for file in fingerprint["scene"]),
         "GEOUNET_BANDS": ",".join(map(str, fingerprint["bands"])),
-        "GEOUNET_TILING": f"exact, margin {geometry.margin}, stride {geometry.stride}",
+        "GEOUNET_TILING": fingerprint["tiling"],
         "GEOUNET_ENGINE": engine.name,
         "GEOUNET_TTA": options.tta,
         "GEOUNET_DEVICE": engine.runtime.device.type,
@@ -71,6 +72,14 @@ def make_tags(
     if options.aoi:
         tags["GEOUNET_AOI"] = options.aoi.name
     return tags
+
+
+def describe_tiling(engine: Engine) -> str:
+    """Whether tiles are exact or blended, and what decides their values."""
+    if isinstance(engine, BlendedEngine):
+        blend = engine.blend
+        return f"blend, tile {blend.tile}, overlap {blend.overlap}, rim {blend.rim}"
+    return f"exact, margin {engine.geometry.margin}, stride {engine.geometry.stride}"
 
 
 def _describe_resampling(scene: SceneLike) -> str | None:

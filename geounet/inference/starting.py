@@ -9,6 +9,16 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from torch import nn
 
+from geounet.errors import UsageError
+from geounet.inference.blended_engine import (
+    BlendedEngine,
+    Members,
+    choose_blend,
+    fix_precision,
+    is_file,
+    request_of_tiles,
+)
+from geounet.inference.blending import Blend
 from geounet.inference.cuda_engine import CudaEngine
 from geounet.inference.engine import Engine, TorchEngine
 from geounet.inference.openvino_engine import OpenVinoEngine, check_openvino, fits_openvino
@@ -27,22 +37,20 @@ def make_engine(
     """An engine for one trained network, which is left as it is.
 
     Raises:
-        ModelError: the network cannot be tiled exactly.
+        ModelError: the network cannot be tiled.
     """
     return make_ensemble([(network, spec)], runtime, request or Request())
 
 
-def make_ensemble(
-    members: Sequence[tuple[nn.Module, ModelSpec]], runtime: Runtime, request: Request
-) -> Engine:
+def make_ensemble(members: Members, runtime: Runtime, request: Request) -> Engine:
     """A torch engine that averages the probabilities of several networks of the same classes.
 
+    Networks without an exact tiling get blended tiles of their default side.
+
     Raises:
-        ModelError: a network cannot be tiled exactly.
+        ModelError: a network cannot be tiled.
     """
-    predictor = Predictor(members, request)
-    is_cuda = runtime.device.type == "cuda"
-    return CudaEngine(predictor, runtime) if is_cuda else TorchEngine(predictor, runtime)
+    return _make_engine(members, runtime, request, choose_blend(members, tile=None))
 
 
 def start_engine(models: Sequence[Model], dtype: np.dtype[Any], options: PredictOptions) -> Engine:
@@ -52,9 +60,11 @@ def start_engine(models: Sequence[Model], dtype: np.dtype[Any], options: Predict
 
     Raises:
         UsageError: the engine that is asked for cannot run this.
-        ModelError: a network cannot be tiled exactly.
+        ModelError: a network cannot be tiled.
     """
+    members = [(one.network, one.spec) for one in models]
     runtime = resolve_runtime(options.device, options.precision)
+    runtime = fix_precision(members, runtime, options.precision)
     request = Request(
         confidence=options.confidence is not None,
         scores=options.scores_dtype if options.scores else None,
@@ -63,15 +73,37 @@ def start_engine(models: Sequence[Model], dtype: np.dtype[Any], options: Predict
     is_openvino = options.engine == "openvino"
     if is_openvino:
         check_openvino(runtime, dtype)
+        if any(is_file(network) for network, _ in members):
+            raise UsageError("--engine openvino runs no .onnx or .pt2 file; leave --engine out")
     elif options.engine == "auto":
-        is_openvino = fits_openvino(runtime, dtype)
-    members = [(one.network, one.spec) for one in models]
-    key = ([id(network) for network, _ in members], runtime, request, is_openvino and dtype)
+        is_openvino = fits_openvino(runtime, dtype) and not any(is_file(n) for n, _ in members)
+    blend = choose_blend(members, options.tile)
+    openvino = dtype if is_openvino else None
+    key = ([id(network) for network, _ in members], runtime, request, blend, openvino)
     found, engine = _started.get(models[0].network, (None, None))
     if engine is None or found != key:
-        if is_openvino:
-            engine = OpenVinoEngine(Predictor(members, request), runtime, dtype)
-        else:
-            engine = make_ensemble(members, runtime, request)
+        engine = _make_engine(members, runtime, request, blend, openvino)
         _started[models[0].network] = (key, engine)
     return engine
+
+
+def _make_engine(
+    members: Members,
+    runtime: Runtime,
+    request: Request,
+    blend: Blend | None,
+    openvino: np.dtype[Any] | None = None,
+) -> Engine:
+    """The engine of networks whose tiles are exact, or blended; by OpenVINO for a dtype."""
+    if blend is not None:
+        predictor = Predictor(members, request_of_tiles(request), blend.tile)
+    else:
+        predictor = Predictor(members, request)
+    engine: Engine
+    if openvino is not None:
+        engine = OpenVinoEngine(predictor, runtime, openvino)
+    elif runtime.device.type == "cuda":
+        engine = CudaEngine(predictor, runtime)
+    else:
+        engine = TorchEngine(predictor, runtime)
+    return engine if blend is None else BlendedEngine(engine, members, request, blend)

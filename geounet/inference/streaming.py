@@ -17,7 +17,7 @@ from geounet.inference.area import is_inside
 from geounet.inference.engine import Engine, Outputs, Pending
 from geounet.inference.pipeline import Stopwatch, interleave, threaded
 from geounet.inference.predictor import nodata_of
-from geounet.inference.tiling import Tile, fit_tile, plan_tiles
+from geounet.inference.tiling import Tile
 from geounet.models import Geometry
 from geounet.raster import SceneLike, Window
 
@@ -259,29 +259,6 @@ def split_tile(loaded: LoadedTile, geometry: Geometry) -> Iterator[LoadedTile]:
                 valid=loaded.valid[rows, cols],
                 wanted=wanted,
             )
-
-
-def predict_window(
-    engine: Engine, scene: SceneLike, window: Window, tile: int = 512
-) -> NDArray[np.uint8]:
-    """The mask of a window of a scene, uint8 (H, W): the cut of the mask of the whole scene.
-
-    Reads by the given handle, in the calling thread.
-    """
-    return predict_window_outputs(engine, scene, window, tile)["mask"]
-
-
-def predict_window_outputs(engine: Engine, scene: SceneLike, window: Window, tile: int) -> Outputs:
-    """All outputs of a window of a scene, as `predict_window`."""
-    geometry, request = engine.geometry, engine.request
-    shape = fit_tile(window, max(tile, geometry.stride), geometry.stride)
-    outputs = {k: request.make_blank(k, engine.classes, window.shape) for k in request.kinds}
-    for one in plan_tiles(window, shape, geometry.stride, geometry.read_margin):
-        (result,) = predict_tiles(engine, [load_tile(scene, window, one)])
-        rows, cols = result.window.relative_to(window).slices()
-        for kind, values in result.outputs.items():
-            outputs[kind][..., rows, cols] = values
-    return outputs
 
 
 def _cut_tile(outputs: Outputs, index: int, loaded: LoadedTile) -> PredictedTile:

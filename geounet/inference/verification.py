@@ -10,11 +10,12 @@ import numpy as np
 from numpy.random import Generator
 
 from geounet.inference.area import is_inside
+from geounet.inference.blended_engine import BlendedEngine, move_tiles
 from geounet.inference.loading import ModelLike
 from geounet.inference.options import PredictOptions
 from geounet.inference.preparation import ImageLike, Prepared, prepare
 from geounet.inference.returning import return_outputs
-from geounet.inference.streaming import predict_window_outputs
+from geounet.inference.windows import predict_window_outputs
 from geounet.raster import Resampled, Window, open_scene
 
 SIDE = 256
@@ -85,10 +86,14 @@ def _choose_window(extent: Window, generator: Generator) -> Window:
 
 
 def _compute_twice(prepared: Prepared, window: Window) -> tuple[np.ndarray, float]:
-    """Labels in one tile around the window, and how much scores differ from those in small ones."""
+    """Labels in one tile around the window, and how much scores differ from those in small ones.
+
+    Blended tiles keep their side, and are moved by half of their step.
+    """
     scene, _, engine, plan = prepared
     computed = scene.window_under(window) if isinstance(scene, Resampled) else window
-    whole = predict_window_outputs(engine, scene, computed, tile=2 * SIDE)
+    moved = move_tiles(engine) if isinstance(engine, BlendedEngine) else engine
+    whole = predict_window_outputs(moved, scene, computed, tile=2 * SIDE)
     small = predict_window_outputs(engine, scene, computed, tile=SIDE // 2)
     gaps = np.abs(whole["scores"] - small["scores"])
     labels = whole["mask"]

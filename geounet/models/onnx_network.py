@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ class OnnxNetwork(nn.Module):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        _check_installed(path)
+        list_external_files(path)
         self._path = path
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
         inputs = self._open("cpu").get_inputs()
@@ -94,13 +95,15 @@ class OnnxNetwork(nn.Module):
 def list_external_files(path: Path) -> list[Path]:
     """The files beside an ONNX file that hold some of its weights.
 
+    Older versions of onnxruntime follow any path, and read addresses of memory that a file names:
+    this is called before they see it.
+
     Raises:
-        ModelError: the onnx package is not installed, or it names a file elsewhere.
+        ModelError: the onnx package is not installed, or the file names anything else.
     """
     _check_installed(path)
     import onnx
     from google.protobuf.message import DecodeError
-    from onnx.external_data_helper import uses_external_data
 
     try:
         model = onnx.load(path, load_external_data=False)
@@ -108,8 +111,7 @@ def list_external_files(path: Path) -> list[Path]:
         raise ModelError(f"{path} is damaged or something else, not an ONNX model") from error
     names = {
         entry.value
-        for tensor in model.graph.initializer
-        if uses_external_data(tensor)
+        for tensor in _find_tensors(model)
         for entry in tensor.external_data
         if entry.key == "location"
     }
@@ -117,6 +119,17 @@ def list_external_files(path: Path) -> list[Path]:
         if Path(name).name != name or not (path.parent / name).is_file():
             raise ModelError(f"{path} has weights in {name!r}, which is no file beside it")
     return sorted(path.parent / name for name in names)
+
+
+def _find_tensors(message: Any) -> Iterator[Any]:  # noqa: ANN401 - protobuf has no types
+    """All tensors of an ONNX model, wherever they are: weights, attributes, graphs in graphs."""
+    if message.DESCRIPTOR.name == "TensorProto":
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for item in value if isinstance(value, Iterable) else [value]:
+                yield from _find_tensors(item)
 
 
 def _check_installed(path: Path) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 
 TOLERANCE = 1 / 254
@@ -61,6 +60,8 @@ def measure_reach(network: Callable[[Tensor], Tensor], bands: int, tile: int, st
 
 def make_noise(bands: int, side: int) -> NDArray[np.float32]:
     """A scene of blobs of several sizes, mean 0 and deviation 1, float32 (bands, side, side)."""
+    from scipy import ndimage  # only foreign networks need it
+
     generator = np.random.default_rng(0)
     noise = generator.standard_normal((bands, side, side), np.float32)
     blobs = [s * ndimage.gaussian_filter(noise, (0, s, s), mode="wrap") for s in (0.5, 2, 8)]
