@@ -70,6 +70,7 @@ class Front(NamedTuple):
     #                             the corner from which (TAILS) or to which (HEADS) a boundary runs
     corners: Records
     regions: Records
+    sums: NDArray[np.int64]  # (as many as regions, bands): of the scores of their pixels
 
     @property
     def width(self) -> int:
@@ -77,8 +78,8 @@ class Front(NamedTuple):
         return int(self.waiting.shape[1]) - 2
 
 
-def make_front(width: int, wanted: NDArray[np.bool_], *, eight: bool) -> Front:
-    """The front above row 0 of a mask of this width."""
+def make_front(width: int, wanted: NDArray[np.bool_], *, eight: bool, bands: int = 0) -> Front:
+    """The front above row 0 of a mask of this width, with so many bands of scores."""
     state = np.zeros(1, STATE)
     state["eight"] = eight
     starts = np.full((2, width + 1), width, np.int32)
@@ -92,15 +93,18 @@ def make_front(width: int, wanted: NDArray[np.bool_], *, eight: bool) -> Front:
         waiting=np.full((2, width + 2), -1, np.int32),
         corners=np.empty(0, CORNER),
         regions=np.empty(0, REGION),
+        sums=np.empty((0, bands), np.int64),
     )
 
 
 def grow_front(front: Front) -> Front:
     """The front with room for at least one more row."""
     state = front.state[0]
+    regions = int(state["regions"]) + front.width
     return front._replace(
         corners=grow(front.corners, int(state["corners"]) + 4 * (front.width + 1)),
-        regions=grow(front.regions, int(state["regions"]) + front.width),
+        regions=grow(front.regions, regions),
+        sums=grow(front.sums, regions),
     )
 
 

@@ -43,6 +43,7 @@ class Regions:
         pixels: number of pixels, int64.
         confidence: mean confidence of the pixels, float64; None if not known.
         lowest_confidence: smallest confidence of a pixel; None if not known.
+        scores: mean scores of the pixels, float64 (N, bands); no bands if not known.
         geometries: valid polygons along the edges of the pixels, shells counter-clockwise; with
             8-connectivity, a multipolygon where parts of a region meet at corners only.
     """
@@ -51,6 +52,7 @@ class Regions:
     pixels: NDArray[np.int64]
     confidence: NDArray[np.float64] | None
     lowest_confidence: NDArray[np.float64] | None
+    scores: NDArray[np.float64]
     geometries: NDArray[np.object_]
 
     def __len__(self) -> int:
@@ -62,11 +64,12 @@ class _Parts:
     """Complete 4-connected regions, whose group may still be open: arrays of one length."""
 
     records: Records
+    sums: NDArray[np.int64]  # of the scores of their pixels, (N, bands)
     first: NDArray[np.int64]  # the uppermost corner, of these the leftmost, counted row by row
     polygons: NDArray[np.object_]
 
     def select(self, which: NDArray[Any]) -> _Parts:
-        return _Parts(self.records[which], self.first[which], self.polygons[which])
+        return _Parts(*(a[which] for a in (self.records, self.sums, self.first, self.polygons)))
 
 
 class Polygonizer:
@@ -77,7 +80,13 @@ class Polygonizer:
     """
 
     def __init__(
-        self, width: int, transform: Affine, values: Iterable[int], *, connectivity: int = 4
+        self,
+        width: int,
+        transform: Affine,
+        values: Iterable[int],
+        *,
+        connectivity: int = 4,
+        bands: int = 0,
     ) -> None:
         """Begin above row 0.
 
@@ -86,43 +95,65 @@ class Polygonizer:
             transform: maps (column, row) to coordinates.
             values: class values to make polygons of; all others, and 255, are left out.
             connectivity: 4, or 8: pixels that touch at a corner are of one region.
+            bands: of the scores that come with every strip.
         """
         if connectivity not in (4, 8):
             raise ValueError(f"connectivity is 4 or 8, not {connectivity}")
         wanted = np.zeros(NODATA + 1, np.bool_)
         wanted[list(values)] = True
         wanted[NODATA] = False
-        self._front = make_front(width, wanted, eight=connectivity == 8)
+        self._front = make_front(width, wanted, eight=connectivity == 8, bands=bands)
         self._archive = make_archive()
-        self._held = _Parts(np.zeros(0, REGION), np.zeros(0, np.int64), np.zeros(0, np.object_))
+        self._held = _Parts(
+            np.zeros(0, REGION),
+            np.zeros((0, bands), np.int64),
+            np.zeros(0, np.int64),
+            np.zeros(0, np.object_),
+        )
         self._transform = transform
         self._is_weighted = False
 
-    def add(self, strip: NDArray[np.uint8], confidence: NDArray[Any] | None = None) -> Regions:
+    def add(
+        self,
+        strip: NDArray[np.uint8],
+        confidence: NDArray[Any] | None = None,
+        scores: NDArray[Any] | None = None,
+    ) -> Regions:
         """Take in the next rows, uint8 (H, W), and return the regions that they complete.
 
         Confidence, (H, W) and then with every strip, is float 0-1 or uint8 0-254; it counts only
-        in pixels that become polygons.
+        in pixels that become polygons. So are scores, (bands, H, W).
         """
-        width = self._front.width
+        width, bands = self._front.width, self._front.sums.shape[1]
         if strip.dtype != np.uint8 or strip.ndim != 2 or strip.shape[1] != width:
             raise ValueError(f"a strip is uint8 (H, {width}), not {strip.dtype} {strip.shape}")
+        if (0 if scores is None else len(scores)) != bands:
+            raise ValueError(f"scores are ({bands}, H, {width})")
         self._is_weighted = confidence is not None
         rows = max(1, SWEEP_PIXELS // width)
         found = []
         for row in range(0, len(strip), rows):
             some = slice(row, row + rows)
-            found.append(self._sweep(strip[some], None if confidence is None else confidence[some]))
+            sure = None if confidence is None else confidence[some]
+            found.append(
+                self._sweep(strip[some], sure, None if scores is None else scores[:, some])
+            )
         return _concatenate(found) if found else self._merge(self._held.select(np.zeros(0, int)))
 
     def finish(self) -> Regions:
         """The regions that reach the last row. Nothing can be added afterwards."""
-        return self._sweep(np.full((1, self._front.width), NODATA, np.uint8), None)
+        return self._sweep(np.full((1, self._front.width), NODATA, np.uint8), None, None)
 
-    def _sweep(self, strip: NDArray[np.uint8], confidence: NDArray[Any] | None) -> Regions:
-        strip, weights = np.ascontiguousarray(strip), _weigh(confidence)
+    def _sweep(
+        self,
+        strip: NDArray[np.uint8],
+        confidence: NDArray[Any] | None,
+        scores: NDArray[Any] | None,
+    ) -> Regions:
+        strip = np.ascontiguousarray(strip)
+        weights, bands = _weigh(confidence, 2), _weigh(scores, 3)
         row = 0
-        while (row := sweep(strip, weights, row, self._front)) < len(strip):
+        while (row := sweep(strip, weights, bands, row, self._front)) < len(strip):
             self._front = grow_front(self._front)
         closing, parts = self._close()
         self._held.records["group"] = closing.groups[self._held.records["group"]]
@@ -149,7 +180,7 @@ class Polygonizer:
         polygons = shapely.from_ragged_array(
             shapely.GeometryType.POLYGON, coordinates, (offsets, shells)
         )
-        return closing, _Parts(closing.regions, first[shells[:-1]], polygons)
+        return closing, _Parts(closing.regions, closing.sums, first[shells[:-1]], polygons)
 
     def _merge(self, parts: _Parts) -> Regions:
         """The regions of complete groups."""
@@ -161,19 +192,21 @@ class Polygonizer:
         pixels = np.add.reduceat(records["pixels"], starts)[order]
         weight = np.add.reduceat(records["weight"], starts)[order]
         lowest = np.minimum.reduceat(records["lowest"], starts)[order]
+        sums = np.add.reduceat(parts.sums, starts)[order]
         return Regions(
             values=records["value"][starts][order].astype(np.uint8),
             pixels=pixels,
             confidence=weight / (pixels * float(WEIGHT)) if self._is_weighted else None,
             lowest_confidence=lowest / float(WEIGHT) if self._is_weighted else None,
+            scores=sums / (pixels[:, None] * float(WEIGHT)),
             geometries=_gather(parts.polygons, starts, sizes)[order],
         )
 
 
-def _weigh(confidence: NDArray[Any] | None) -> NDArray[np.int32]:
-    """Weights (H, W) of confidences; (0, 0) of None."""
+def _weigh(confidence: NDArray[Any] | None, ndim: int) -> NDArray[np.int32]:
+    """Weights of confidences or scores, in their shape; of None, nothing in so many dimensions."""
     if confidence is None:
-        return np.empty((0, 0), np.int32)
+        return np.empty((0,) * ndim, np.int32)
     if confidence.dtype == np.uint8:
         table = np.rint(np.arange(256) * (WEIGHT / FULL_CONFIDENCE)).astype(np.int32)
         return cast(NDArray[np.int32], table[confidence])
@@ -184,6 +217,7 @@ def _weigh(confidence: NDArray[Any] | None) -> NDArray[np.int32]:
 def _join(one: _Parts, other: _Parts) -> _Parts:
     return _Parts(
         np.concatenate([one.records, other.records]),
+        np.concatenate([one.sums, other.sums]),
         np.concatenate([one.first, other.first]),
         np.concatenate([one.polygons, other.polygons]),
     )
@@ -208,5 +242,5 @@ def _concatenate(found: Sequence[Regions]) -> Regions:
         return None if arrays[0] is None else np.concatenate(arrays)
 
     return Regions(
-        *map(join, ("values", "pixels", "confidence", "lowest_confidence", "geometries"))
+        *map(join, ("values", "pixels", "confidence", "lowest_confidence", "scores", "geometries"))
     )

@@ -29,6 +29,7 @@ class Closing(NamedTuple):
     """What `close_regions` took out, and what became of the numbers of groups."""
 
     regions: Records  # those without a pixel in the last row; group: as in `groups`
+    sums: NDArray[np.int64]  # theirs, (as many, bands)
     groups: NDArray[np.int32]  # by old number of a region: one number for all of its group
     numbers: NDArray[np.int32]  # by old number: the group's new number; -1 if nothing is left
 
@@ -45,7 +46,7 @@ def close_regions(front: Front, rings: Records) -> Closing:
     left = np.unique(roots[labels[wanted]])
     is_closed = roots == np.arange(len(regions))
     is_closed[left] = False
-    closed = regions[is_closed]
+    closed, sums = regions[is_closed], front.sums[: len(regions)][is_closed]
     numbers = np.full(len(regions), -1, np.int32)
     numbers[left] = np.arange(len(left))
     labels[wanted] = numbers[roots[labels[wanted]]]
@@ -53,18 +54,25 @@ def close_regions(front: Front, rings: Records) -> Closing:
     numbers[:] = -1
     numbers[groups[left]] = first[inverse]
     regions[: len(left)] = regions[left]
+    front.sums[: len(left)] = front.sums[left]
     regions["parent"][: len(left)] = np.arange(len(left))
     regions["group"][: len(left)] = first[inverse]
     state["regions"] = len(left)
-    return Closing(closed, groups, numbers[groups])
+    return Closing(closed, sums, groups, numbers[groups])
 
 
 @compiled
-def sweep(strip: NDArray[np.uint8], weights: NDArray[np.int32], first: int, front: Front) -> int:
+def sweep(
+    strip: NDArray[np.uint8],
+    weights: NDArray[np.int32],
+    scores: NDArray[np.int32],
+    first: int,
+    front: Front,
+) -> int:
     """Take in the rows of a strip (H, W) from `first` on; the row where the sweep stopped.
 
     It stops before a row for which the records might not suffice; H when all are done.
-    Weights are (H, W), or (0, 0) for none.
+    Weights are (H, W), or (0, 0) for none, scores (bands, H, W), or (0, 0, 0).
     """
     state, row = front.state[0], first
     while row < len(strip) and _has_room(front):
@@ -74,6 +82,8 @@ def sweep(strip: NDArray[np.uint8], weights: NDArray[np.int32], first: int, fron
         _count_pixels(front, this)
         if weights.size > 0:
             _add_weights(weights[row], front, this)
+        for band in range(len(scores)):
+            _add_scores(scores[band, row], front, this, band)
         state.row += 1
         row += 1
     return row
@@ -90,6 +100,7 @@ def fold(front: Front, rings: Records) -> None:
         if root != index:
             _unite(groups, np.int32(index), root)
             _add_region(regions, rings, root, index)
+            front.sums[root] += front.sums[index]
     for index in range(count):
         groups[index] = groups[groups[index]]
 
@@ -158,7 +169,7 @@ def _join_rows(front: Front, this: int) -> None:
             if lr == ur:
                 lr_label = _meet(regions["parent"], lr_label, ur_label)
             elif lr_label < 0:
-                lr_label = _add_new_region(regions, state, lr)
+                lr_label = _add_new_region(front, lr)
             labels[this, below] = lr_label
         if not ((ul == ur and ll == lr) or (ul == ll and ur == lr)):
             pixels, owners = (ul, ur, ll, lr), (ul_label, ur_label, ll_label, lr_label)
@@ -240,10 +251,12 @@ def _group(
 
 
 @compiled
-def _add_new_region(regions: Records, state: Record, value: np.uint8) -> np.int32:
+def _add_new_region(front: Front, value: np.uint8) -> np.int32:
+    state = front.state[0]
     index = np.int32(state.regions)
     state.regions += 1
-    region = regions[index]
+    front.sums[index] = 0
+    region = front.regions[index]
     region.parent = index
     region.group = index
     region.value = value
@@ -279,6 +292,17 @@ def _add_weights(weights: NDArray[np.int32], front: Front, this: int) -> None:
             for col in range(starts[run], starts[run + 1]):
                 region.weight += weights[col]
                 region.lowest = min(region.lowest, np.int64(weights[col]))
+        run += 1
+
+
+@compiled
+def _add_scores(scores: NDArray[np.int32], front: Front, this: int, band: int) -> None:
+    starts, labels, sums = front.starts[this], front.labels[this], front.sums
+    run = 0
+    while starts[run] < scores.size:
+        if labels[run] >= 0:
+            for col in range(starts[run], starts[run + 1]):
+                sums[labels[run], band] += scores[col]
         run += 1
 
 
