@@ -34,7 +34,7 @@ def evaluate(
     class_field: p.ClassField = LabelOptions.class_field,
     line_width: p.LineWidth = LabelOptions.line_width_m,
     ignore: p.Ignore = LabelOptions.ignore,
-    aoi: p.Aoi = EvaluateOptions.aoi,
+    aoi: p.Aoi = None,
     bbox: p.Bbox = None,
     json: p.Json = False,
     quiet: p.Quiet = False,

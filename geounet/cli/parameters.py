@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -95,7 +94,7 @@ Bands = Annotated[
     ),
 ]
 Aoi = Annotated[
-    Path | None,
+    str | None,  # not Path, which makes https:/ of https://
     typer.Option(
         metavar="FILE",
         show_default="everywhere",

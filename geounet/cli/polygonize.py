@@ -16,7 +16,7 @@ CLEANING = "Regions"
 
 
 def polygonize(
-    mask: Annotated[Path, typer.Argument(help="A mask: class values in one integer band.")],
+    mask: Annotated[str, typer.Argument(help="A mask: class values in one integer band.")],
     output: Annotated[
         Path, typer.Argument(help="The polygons: .gpkg, .parquet, .fgb or .geojson.")
     ],
@@ -44,14 +44,14 @@ def polygonize(
         ),
     ] = str(PolygonizeOptions.connectivity),
     confidence: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="FILE",
             show_default="no such column",
             help="Confidence raster of predict; its mean goes to each polygon.",
             rich_help_panel=p.INPUT,
         ),
-    ] = PolygonizeOptions.confidence,
+    ] = None,
     overwrite: p.Overwrite = PolygonizeOptions.overwrite,
     json: p.Json = False,
     quiet: p.Quiet = False,

@@ -92,7 +92,7 @@ def predict(
         ),
     ] = False,
     bands: p.Bands = None,
-    aoi: p.Aoi = PredictOptions.aoi,
+    aoi: p.Aoi = None,
     bbox: p.Bbox = None,
     resample: Annotated[
         bool,
@@ -211,9 +211,12 @@ def predict(
         )
     if polygons:
         _check_polygons(jobs[0][0], polygons, overwrite)
+    in_folder = jobs[0][1] != output
     if dry_run:
-        _foresee(jobs, model, options, json)
+        _foresee(jobs, model, options, json=json, makes_folder=in_folder)
         return
+    if in_folder:
+        _make_folder(output)
     with progress_bars(quiet=quiet) as progress:
         with stop_gently("the part that it is at") as stop:
             summaries, failures = _predict_all(jobs, model, options, progress, stop)
@@ -232,23 +235,26 @@ def predict(
 
 def _pair_outputs(images: list[str], output: Path) -> list[Job]:
     """Each scene with its mask: OUT itself for one image, OUT/<stem>.tif for several."""
-    from geounet.raster import list_scenes
+    from geounet.raster import SCENE_SUFFIXES, list_scenes, name_of
 
     scenes = [scene for image in images for scene in list_scenes(image)]
-    if len(images) == 1 and not Path(images[0]).is_dir() and not output.is_dir():
+    if scenes == images[:1] and not output.is_dir():
         return [(scenes[0], output)]
-    names = [Path(scene).stem for scene in scenes]
+    names = [name_of(scene) for scene in scenes]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"several images are named {', '.join(twice)}; map them in separate runs")
-    if output.suffix and not output.is_dir():
+    if output.suffix.lower() in SCENE_SUFFIXES and not output.is_dir():
         raise UsageError(f"{output}: several images need a folder as output, not a file")
+    return [(scene, output / f"{name}.tif") for scene, name in zip(scenes, names, strict=True)]
+
+
+def _make_folder(output: Path) -> None:
     try:
         output.mkdir(exist_ok=True)
     except OSError as error:
         raise UsageError(
             f"{output} cannot be made: {error.strerror}; name another folder"
         ) from error
-    return [(scene, output / f"{name}.tif") for scene, name in zip(scenes, names, strict=True)]
 
 
 def _predict_all(
@@ -273,10 +279,11 @@ def _predict_all(
             )
         try:
             summaries.append(predict_scene(image, loaded, output, options, progress, stop))
-        except (InputError, ModelError) as error:
+        except (InputError, ModelError, UsageError) as error:
             if len(jobs) == 1:
                 raise
-            typer.echo(f"error: {error}", err=True)
+            if str(error) not in map(str, failures):  # one that concerns no single image
+                typer.echo(f"error: {error}", err=True)
             failures.append(error)
     if failures:
         failures[:0] = [type(failures[0])(f"{len(failures)} of {len(jobs)} images failed")]
@@ -302,10 +309,14 @@ def _check_polygons(image: str | tuple[str, ...], polygons: Path, overwrite: boo
         check_vector_output(polygons, scene.grid.crs, overwrite=overwrite)
 
 
-def _foresee(jobs: list[Job], model: list[Path], options: PredictOptions, json: bool) -> None:
+def _foresee(
+    jobs: list[Job], model: list[Path], options: PredictOptions, *, json: bool, makes_folder: bool
+) -> None:
     from geounet.inference import foresee
 
-    outlooks = [foresee(image, model, output, options) for image, output in jobs]
+    outlooks = [
+        foresee(image, model, output, options, makes_folder=makes_folder) for image, output in jobs
+    ]
     if json:
         print_json(outlooks)
         return

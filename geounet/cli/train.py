@@ -39,7 +39,7 @@ def train(
     line_width: p.LineWidth = LabelOptions.line_width_m,
     ignore: p.Ignore = LabelOptions.ignore,
     bands: p.Bands = None,
-    aoi: p.Aoi = TrainOptions.aoi,
+    aoi: p.Aoi = None,
     bbox: p.Bbox = None,
     val_images: Annotated[
         list[str] | None,

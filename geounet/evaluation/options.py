@@ -25,5 +25,5 @@ class EvaluateOptions:
 
     classes: str | None = None
     label_options: LabelOptions = LabelOptions()  # noqa: RUF009  frozen
-    aoi: Path | None = None
+    aoi: str | Path | None = None
     bbox: Bounds | None = None

@@ -44,7 +44,7 @@ class PredictOptions:
     resample: bool = False
     allow_pixel_size: bool = False
     allow_dtype: bool = False
-    aoi: Path | None = None
+    aoi: str | Path | None = None
     bbox: Bounds | None = None
     tile: int | None = None
     batch: int | None = None

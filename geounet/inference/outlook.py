@@ -69,16 +69,26 @@ def foresee(
     model: ModelLike | Sequence[ModelLike],
     output: str | Path,
     options: PredictOptions | None = None,
+    *,
+    makes_folder: bool = False,
 ) -> Outlook:
     """What `predict` with these arguments would do. Writes nothing; computes a few tiles.
+
+    Args:
+        image: as for `predict`.
+        model: as for `predict`.
+        output: as for `predict`.
+        options: as for `predict`.
+        makes_folder: the output's folder will be made, if it is not there.
 
     Raises:
         UsageError, InputError, ModelError, ResourceError: as `predict` would.
     """
     options = options or PredictOptions()
-    outputs = check_outputs(image, Path(output), options)
-    if not options.overwrite:
-        refuse_existing(outputs.values())
+    if Path(output).parent.exists() or not makes_folder:
+        outputs = check_outputs(image, Path(output), options)
+        if not options.overwrite:
+            refuse_existing(outputs.values())
     with prepare(image, model, options) as prepared:
         scene, models, engine, plan = prepared
         parts = list_parts(plan, plan.part_rows, engine, scene)

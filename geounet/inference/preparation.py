@@ -17,7 +17,7 @@ from geounet.inference.options import PredictOptions
 from geounet.inference.plan import Plan, make_plan
 from geounet.inference.starting import start_engine
 from geounet.models import Model
-from geounet.raster import Resampled, SceneLike, limit_cache, open_scene, open_stack
+from geounet.raster import Resampled, SceneLike, find_stored, limit_cache, open_scene, open_stack
 
 CACHE_BYTES = 128 * 2**20
 """GDAL's block cache: neighbouring tiles share a margin, not more."""
@@ -96,7 +96,8 @@ def check_outputs(image: ImageLike, output: Path, options: PredictOptions) -> di
     outputs = {kind: path for kind, path in named.items() if path is not None}
     for path in outputs.values():
         check_output(path, RASTER_SUFFIXES)
-        if any(path.exists() and Path(f).exists() and path.samefile(f) for f in files):
+        stored = [file for one in files if (file := find_stored(one)) is not None]
+        if any(path.exists() and path.samefile(file) for file in stored):
             raise UsageError(f"{path} is the scene itself; choose another output")
     if len({path.absolute() for path in outputs.values()}) < len(outputs):
         raise UsageError(f"{output} is named for two outputs; choose different names")

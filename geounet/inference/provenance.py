@@ -5,17 +5,26 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from geounet import __version__
+from geounet.errors import InputError
 from geounet.inference.blended_engine import BlendedEngine
 from geounet.inference.engine import Engine
 from geounet.inference.job import JOB_TAG, digest_job
 from geounet.inference.options import PredictOptions
 from geounet.inference.plan import Plan
 from geounet.models import Model
-from geounet.raster import Resampled, SceneLike
+from geounet.raster import (
+    Resampled,
+    SceneLike,
+    find_last_block,
+    find_local,
+    find_stored,
+    name_of,
+)
 
 
 def make_fingerprint(
@@ -70,7 +79,7 @@ def make_tags(
     if options.bbox:
         tags["GEOUNET_BBOX"] = ",".join(map(repr, options.bbox))
     if options.aoi:
-        tags["GEOUNET_AOI"] = options.aoi.name
+        tags["GEOUNET_AOI"] = name_of(options.aoi)
     return tags
 
 
@@ -89,11 +98,16 @@ def _describe_resampling(scene: SceneLike) -> str | None:
 
 
 def _identify_file(path: str | Path) -> dict[str, Any]:
-    """Name, size and time of change; of what is no local file, its name."""
-    file = Path(str(path))
-    try:
-        status = file.stat()
-    except OSError:
+    """Name, size and time of change, of the file itself or the archive that it is in.
+
+    Of what is on no local disk its name, and what GDAL knows of its size.
+    """
+    file = find_stored(path)
+    if file is None:
         # tokens are secrets, and a renewed one makes no other scene
-        return {"name": re.sub(r"\?.*$|(?<=//)[^/@]*@", "", str(path))}
-    return {"name": file.name, "bytes": status.st_size, "changed_ns": status.st_mtime_ns}
+        name = re.sub(r"\?.*$|(?<=//)[^/@]*@", "", str(path))
+        with suppress(InputError):  # a file beside the scene is no raster
+            return {"name": name, "last_block": find_last_block(path)}
+        return {"name": name}
+    status, name = file.stat(), file.name if find_local(path) else str(path)
+    return {"name": name, "bytes": status.st_size, "changed_ns": status.st_mtime_ns}

@@ -6,6 +6,7 @@ from .class_table import read_classes as read_classes
 from .cog import assemble as assemble
 from .cog import clear_workspace as clear_workspace
 from .cog import read_tags as read_tags
+from .dataset import find_last_block as find_last_block
 from .dataset import limit_cache as limit_cache
 from .grid import Bounds as Bounds
 from .grid import Grid as Grid
@@ -13,10 +14,14 @@ from .grid import geod_of as geod_of
 from .grid import is_true_to_scale as is_true_to_scale
 from .grid import pixel_grid as pixel_grid
 from .grid import to_lonlat as to_lonlat
+from .listing import SCENE_SUFFIXES as SCENE_SUFFIXES
 from .listing import list_scenes as list_scenes
 from .locking import LOCK_FILE as LOCK_FILE
 from .locking import locked_folder as locked_folder
 from .mosaic import read_parts as read_parts
+from .paths import find_local as find_local
+from .paths import find_stored as find_stored
+from .paths import name_of as name_of
 from .preview import colour_mask as colour_mask
 from .preview import read_preview as read_preview
 from .preview import read_small as read_small

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from geounet.errors import InputError
+from geounet.raster.paths import find_local
 
-SUFFIXES = (
+SCENE_SUFFIXES = (
     ".tif", ".tiff", ".vrt", ".jp2", ".j2k", ".png", ".jpg", ".jpeg", ".img", ".dat",
 )  # fmt: skip
 """What is taken for a raster in a folder; a file named by itself may be called anything."""
@@ -18,11 +17,13 @@ def list_scenes(path: str) -> list[str]:
     Raises:
         InputError: the folder holds no raster.
     """
-    folder = Path(path)
-    if not folder.is_dir():
+    folder = find_local(path)
+    if folder is None or not folder.is_dir():
         return [path]
     files = [f for f in folder.iterdir() if f.is_file() and not f.name.startswith(".")]
-    scenes = sorted(str(f) for f in files if f.suffix.lower() in SUFFIXES)
+    scenes = sorted(str(f) for f in files if f.suffix.lower() in SCENE_SUFFIXES)
     if not scenes:
-        raise InputError(f"{path} holds no raster ({', '.join(SUFFIXES)}); give another folder")
+        raise InputError(
+            f"{path} holds no raster ({', '.join(SCENE_SUFFIXES)}); give another folder"
+        )
     return scenes

@@ -17,6 +17,7 @@ from rasterio.io import DatasetReader
 
 from geounet.errors import InputError
 from geounet.raster.dataset import grid_of, one_line, open_dataset
+from geounet.raster.paths import find_stored, name_of
 from geounet.raster.validity import find_alphas, make_rule
 from geounet.raster.window import Window, mirror_indices
 
@@ -28,7 +29,7 @@ class Scene:
 
     Attributes:
         path: As it was given.
-        name: File name without folder and suffix.
+        name: Its name without folder and suffix.
         grid: All pixels.
         bands: Chosen bands of the file, from 1.
         band_names: The file's description of each, if any.
@@ -52,7 +53,7 @@ class Scene:
         self._dataset = dataset
         self._bands = list(bands)
         self.path = path
-        self.name = Path(path).stem
+        self.name = name_of(path)
         self.grid = grid_of(dataset, path)
         self.bands = tuple(numbers or bands)
         self.band_names = tuple(dataset.descriptions[b - 1] or None for b in bands)
@@ -110,8 +111,7 @@ class Scene:
         except RasterioIOError as error:
             raise InputError(
                 f"{self.path} cannot be read at rows {window.row_off}-{window.row_end}, columns "
-                f"{window.col_off}-{window.col_end} ({one_line(error)}); "
-                "the file is damaged or incomplete, fetch it again"
+                f"{window.col_off}-{window.col_end} ({one_line(error)}); {_advise(self.path)}"
             ) from error
 
     def _read_bands(
@@ -190,6 +190,12 @@ def choose_bands(
                 "expand it first: gdal_translate -expand rgb"
             )
     return chosen
+
+
+def _advise(path: str | Path) -> str:
+    if find_stored(path) is None:
+        return "the server failed, or the file is damaged: try again later"
+    return "the file is damaged or incomplete, fetch it again"
 
 
 def find_span(start: int, stop: int, size: int) -> tuple[int, int, NDArray[np.intp] | None]:

@@ -76,7 +76,7 @@ class TrainOptions:
     val_images: tuple[str | Path, ...] = ()
     val_labels: tuple[str | Path, ...] = ()
     val_fraction: float = 0.1
-    aoi: Path | None = None
+    aoi: str | Path | None = None
     bbox: Bounds | None = None
     architecture: str = "resunet"
     width: int | None = None

@@ -144,7 +144,7 @@ class SourceReader:
 
 
 def find_sources(
-    pairs: Sequence[tuple[str | Path, str | Path]], bbox: Bounds | None, aoi: Path | None
+    pairs: Sequence[tuple[str | Path, str | Path]], bbox: Bounds | None, aoi: str | Path | None
 ) -> tuple[list[Source], list[str]]:
     """The images that have pixels in the bbox and the AOI, and a note for each that has none.
 
@@ -171,7 +171,10 @@ def find_sources(
 
 
 def _find_source(
-    image: str | Path, labels: str | Path, grid: Grid, limits: tuple[Bounds | None, Path | None]
+    image: str | Path,
+    labels: str | Path,
+    grid: Grid,
+    limits: tuple[Bounds | None, str | Path | None],
 ) -> Source:
     bbox, aoi = limits
     geometry = None if aoi is None else read_aoi(aoi, grid)

@@ -11,7 +11,7 @@ from pyproj import CRS
 
 from geounet.classes import NODATA, PALETTE, ClassInfo, check_classes, make_classes
 from geounet.errors import InputError, UsageError
-from geounet.raster import ClassTable, Grid, read_class_table
+from geounet.raster import ClassTable, Grid, name_of, read_class_table
 from geounet.vector.label_options import LabelOptions
 from geounet.vector.label_values import BACKGROUND, count_values, text_of
 from geounet.vector.labels import open_label_raster
@@ -174,7 +174,7 @@ def _discover_in_vectors(
     sources: Sequence[str | Path], grids: Sequence[Grid], options: LabelOptions
 ) -> tuple[ClassInfo, ...]:
     if options.class_field is None:
-        stems = {Path(source).stem for source in sources}
+        stems = {name_of(source) for source in sources}
         return make_classes([BACKGROUND, stems.pop() if len(stems) == 1 else "foreground"])
     texts = _find_texts(sources, grids, options) - {BACKGROUND, str(options.ignore)}
     if not texts or len(texts) >= MAX_CLASSES:

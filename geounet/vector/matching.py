@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from geounet.errors import InputError
-from geounet.raster import open_scene
+from geounet.raster import find_local, name_of, open_scene
 from geounet.vector.source import is_vectors
 
 Source = str | Path
@@ -42,7 +42,8 @@ def match_labels(images: Sequence[Source], labels: Sequence[Source]) -> list[tup
 
 def _is_folder(labels: Source) -> bool:
     """Whether it holds label files; a .gdb is one file that looks like a folder."""
-    return Path(labels).is_dir() and Path(labels).suffix.lower() != ".gdb"
+    folder = find_local(labels)
+    return folder is not None and folder.is_dir() and folder.suffix.lower() != ".gdb"
 
 
 def _match_folder(images: Sequence[Source], folder: Path) -> list[tuple[Source, Source]]:
@@ -50,7 +51,7 @@ def _match_folder(images: Sequence[Source], folder: Path) -> list[tuple[Source, 
     for file in sorted(folder.iterdir()):
         if file.suffix.lower() not in SIDECARS and not file.name.startswith("."):
             by_stem.setdefault(file.stem, []).append(file)
-    stems = [Path(image).stem for image in images]
+    stems = [name_of(image) for image in images]
     if missing := [stem for stem in stems if stem not in by_stem]:
         more = f" (nor of {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise InputError(

@@ -25,7 +25,7 @@ class PolygonizeOptions:
     connectivity: Literal[4, 8] = 4
     classes: tuple[str, ...] | None = None
     min_area_m2: float = 0
-    confidence: Path | None = None
+    confidence: str | Path | None = None
     layer: str = "polygons"
     overwrite: bool = False
 

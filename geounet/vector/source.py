@@ -15,7 +15,7 @@ from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError
 
 from geounet.errors import InputError
-from geounet.raster import Bounds
+from geounet.raster import Bounds, find_stored
 
 LAYER_MARK = "|layername="
 """What stands between file and layer, as in QGIS: `roads.gpkg|layername=paved`."""
@@ -128,8 +128,8 @@ def is_vectors(path: str | Path) -> bool:
 
 def modified_at(path: str | Path) -> float:
     """When the file was written last, so that what is known of it can be kept; 0 of a URL."""
-    file = Path(os.fspath(path).partition(LAYER_MARK)[0])
-    return file.stat().st_mtime if file.exists() else 0.0
+    file = find_stored(os.fspath(path).partition(LAYER_MARK)[0])
+    return file.stat().st_mtime if file is not None else 0.0
 
 
 def require_same_world(source: VectorSource, crs: CRS | None) -> None:
@@ -182,7 +182,7 @@ def _list_layers(file: str) -> list[str]:
     try:
         return [str(name) for name, kind in pyogrio.list_layers(file) if kind is not None]
     except DataSourceError as error:
-        if "No such file" in str(error):
+        if any(text in str(error) for text in ("No such file", "response code: 404")):
             raise InputError(f"{file} does not exist; check the path") from error
         raise InputError(
             f"{file} is not a vector file that GDAL can open; give GeoPackage, GeoJSON, Shapefile"
