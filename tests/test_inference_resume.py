@@ -4,12 +4,7 @@ import errno
 import itertools
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import threading
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -187,54 +182,6 @@ def test_a_block_that_cannot_be_read_names_the_window(tmp_path, model):
     with pytest.raises(InputError, match=r"rows \d+-\d+, columns \d+-\d+"):
         predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=64))
     assert not (tmp_path / "mask.tif").exists()
-
-
-@pytest.mark.slow
-def test_thirty_kills_at_random_moments(tmp_path):
-    """SIGKILL, resumed until done: the bytes of an unkilled run, and no temporary file."""
-    path, _ = make_model(tmp_path, width=8, depth=4)
-    scene = write_raster(
-        tmp_path / "scene.tif", make_pixels(1500, 1100), tiled=True, compress="deflate"
-    )
-    whole, mask = tmp_path / "out" / "whole.tif", tmp_path / "out" / "mask.tif"
-    whole.parent.mkdir()
-    started = time.monotonic()
-    assert _run(scene, path, whole).wait() == 0
-    duration = time.monotonic() - started
-    random, kills = np.random.default_rng(0), 0
-    while kills < 30:
-        process = _run(scene, path, mask)
-        try:
-            process.wait(timeout=random.uniform(0, 1.2) * duration)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            kills += 1
-            continue
-        _check_finished(mask, whole)
-        mask.unlink()
-        Path(f"{mask}.aux.xml").unlink()
-    assert _run(scene, path, mask).wait() == 0
-    _check_finished(mask, whole)
-
-
-def _run(scene, model, output):
-    """`geounet predict` in small parts."""
-    code = (
-        "from geounet.inference import parts; parts.PART_PIXELS = 100_000;"
-        "from geounet.cli import main; main()"
-    )
-    command = [sys.executable, "-c", code, "predict", scene, "-m", model, "-o", output]
-    return subprocess.Popen(
-        [*map(str, command), "--tile", "128", "--precision", "float32", "--quiet"],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-
-
-def _check_finished(mask, whole):
-    assert mask.read_bytes() == whole.read_bytes()
-    left = {p.name for p in mask.parent.iterdir()}
-    assert left == {n + s for n in ("mask.tif", "whole.tif") for s in ("", ".aux.xml")}
 
 
 def test_overwrite_replaces_only_at_the_end(tmp_path, scene, model, monkeypatch):

@@ -11,7 +11,6 @@ from xml.etree.ElementTree import Element, SubElement
 import numpy as np
 import rasterio.shutil
 from rasterio.errors import RasterioIOError
-from rasterio.windows import Window as RasterioWindow
 
 from geounet.classes import NODATA, ClassInfo
 from geounet.raster.class_table import CLASSES_TAG, dump_classes
@@ -28,7 +27,7 @@ from geounet.raster.vrt import (
     to_bytes,
 )
 from geounet.raster.window import Window
-from geounet.raster.writing import BLOCK, choose_predictor, flush, guard_writing
+from geounet.raster.writing import BLOCK, check_blocks, choose_predictor, flush, guard_writing
 
 CACHE_BYTES = 256 * 2**20
 """GDAL's block cache while assembling: a row of blocks of a scene 500,000 pixels wide."""
@@ -162,13 +161,13 @@ def _convert(source: Path, target: Path) -> None:
 
 
 def _check(path: Path, overviews: int) -> None:
-    """GDAL may be silent about a full disk: find all overviews and the block written last."""
+    """GDAL may be silent about a write that failed: find all overviews, and decode every block."""
     with open_dataset(path) as dataset:
-        height, width = dataset.shape
-        dataset.read(dataset.count, window=RasterioWindow(width - 1, height - 1, 1, 1))
         is_cog = dataset.tags(ns="IMAGE_STRUCTURE").get("LAYOUT") == "COG"
         if not is_cog or len(dataset.overviews(1)) != overviews:
             raise RasterioIOError("GDAL's COG driver wrote something else")
+    for level in (None, *range(overviews)):
+        check_blocks(path, level)
 
 
 def _describe(

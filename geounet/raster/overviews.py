@@ -16,7 +16,7 @@ from rasterio.windows import Window as RasterioWindow
 from geounet.raster.dataset import open_dataset
 from geounet.raster.grid import pixel_grid
 from geounet.raster.window import Window
-from geounet.raster.writing import BLOCK, create_tiled
+from geounet.raster.writing import BLOCK, check_blocks, create_tiled
 
 Reduction = Literal["mode", "average"]
 """What becomes of 2 x 2 pixels: the commonest value, or the mean of those with data."""
@@ -34,6 +34,7 @@ def write_overviews(source: Path, folder: Path, reduction: Reduction) -> list[Pa
                 return paths
             target = folder / f"overview{len(paths) + 1}.tif"
             _write_half(dataset, target, reduction)
+        check_blocks(target)
         paths.append(target)
         source = target
 

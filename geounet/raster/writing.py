@@ -14,7 +14,7 @@ import numpy as np
 import rasterio
 from numpy.typing import DTypeLike, NDArray
 from rasterio._err import CPLE_BaseError
-from rasterio.errors import RasterioError
+from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.io import DatasetWriter, MemoryFile
 from rasterio.windows import Window as RasterioWindow
 
@@ -118,6 +118,28 @@ def publish(temporary: Path, path: Path) -> None:
     flush(temporary)
     temporary.replace(path)
     flush(path.parent)
+
+
+def check_blocks(path: Path, overview: int | None = None) -> None:
+    """Decode all blocks of a tiled GeoTIFF that GDAL has written, or of one of its overviews.
+
+    A write that fails for want of space passes unnoticed if the next one succeeds: the block is
+    then missing, which reads as nodata, or cannot be decoded.
+
+    Raises:
+        RasterioIOError: a block is missing or broken.
+    """
+    options = {} if overview is None else {"overview_level": overview}
+    with open_dataset(path, num_threads="all_cpus", **options) as dataset:
+        height, width = dataset.shape
+        for row in range(-(-height // BLOCK)):
+            rows = min(BLOCK, height - row * BLOCK)
+            dataset.read(window=RasterioWindow(0, row * BLOCK, width, rows))
+            for band in dataset.indexes:
+                for col in range(-(-width // BLOCK)):
+                    item = f"BLOCK_OFFSET_{col}_{row}"
+                    if dataset.get_tag_item(item, "TIFF", bidx=band, ovr=None) is None:
+                        raise RasterioIOError(f"block {col}, {row} is missing")
 
 
 def is_whole(path: Path, shape: tuple[int, int]) -> bool:
