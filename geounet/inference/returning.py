@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geounet.classes import NODATA
 from geounet.inference.area import Area, is_inside
 from geounet.inference.engine import Outputs
 from geounet.inference.parts import choose_part_rows
@@ -89,6 +90,8 @@ def _return_strip(run: Run, scene: Resampled, strip: Window, parts: Sequence[Win
             )
             for kind in run.outputs
         }
+        if (computed["mask"] == NODATA).all():  # far from the AOI: the scene need not be read
+            continue
         rows, cols = window.relative_to(strip).slices()
         returned = return_outputs(scene, run.plan.area, window, (under, computed))
         for kind, values in returned.items():
