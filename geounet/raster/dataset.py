@@ -22,6 +22,7 @@ from rasterio.io import DatasetReader
 
 from geounet.errors import InputError
 from geounet.raster.grid import Grid
+from geounet.raster.paths import find_local
 from geounet.raster.sensor import SensorModel
 from geounet.raster.vrt import find_missing_source
 
@@ -108,6 +109,25 @@ def limit_cache(size: int) -> Iterator[None]:
             set_gdal_config("GDAL_CACHEMAX", before)
 
 
+def find_last_block(path: str | Path) -> list[int] | None:
+    """Offset and size in bytes of a TIFF's last block; None of other files.
+
+    Of a compressed file on a server this is what GDAL knows of its size: other pixels compress to
+    other sizes.
+
+    Raises:
+        InputError: it is no raster.
+    """
+    with open_dataset(path) as dataset:
+        rows, cols = dataset.block_shapes[-1]
+        row, col = (dataset.height - 1) // rows, (dataset.width - 1) // cols
+        found = [
+            dataset.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=dataset.count)
+            for what in ("OFFSET", "SIZE")
+        ]
+    return [int(number) for number in found if number is not None] or None
+
+
 def one_line(error: BaseException) -> str:
     """What GDAL said: the message of the error behind rasterio's, in one line."""
     cause = error.__cause__ or error
@@ -127,9 +147,10 @@ def _parse_wkt(wkt: str) -> CRS:
 
 def _explain(path: str | Path, error: RasterioIOError) -> str:
     said = one_line(error)
-    if Path(path).is_file() and (source := find_missing_source(Path(path))):
+    local = find_local(path)
+    if local is not None and local.is_file() and (source := find_missing_source(local)):
         return f"{path} is made of {source}, and that does not exist; put it there again"
-    if Path(path).exists():
+    if local is not None:
         return f"{path} is not a raster that GDAL can open; {said}"
     if any(text in said for text in ("No such file", "does not exist", "response code: 404")):
         return f"{path} does not exist; check the path"
