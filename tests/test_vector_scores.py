@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import geopandas
 import numpy as np
 import pytest
+import rasterio
 import rasterio.features
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from rasters import write_raster
 
-from geounet.vector import Polygonizer
+from geounet.classes import make_classes
+from geounet.errors import InputError
+from geounet.raster import CLASSES_TAG, dump_classes
+from geounet.vector import PolygonizeOptions, Polygonizer
+from geounet.vector import masks as masks_module
+from geounet.vector import polygonize as polygonize_file
 
 BANDS = 3
 
@@ -66,3 +74,83 @@ def test_scores_must_have_the_bands_that_were_said():
     polygonizer = Polygonizer(4, Affine.identity(), [1], bands=2)
     with pytest.raises(ValueError, match=r"scores are \(2, H, 4\)"):
         polygonizer.add(np.ones((1, 4), np.uint8))
+
+
+# --- files ---------------------------------------------------------------------------------
+
+CLASSES = make_classes(["background", "Roof", "roof"])
+MASK = np.array([[1, 1, 0, 2], [1, 0, 2, 255]], np.uint8)
+
+
+def write_files(folder, kind="uint8", names=("background", "Roof", "roof"), shape=MASK.shape):
+    """A mask and its scores, no data where the mask has none."""
+    path = write_raster(folder / "mask.tif", MASK, nodata=255)
+    with rasterio.open(path, "r+") as target:
+        target.update_tags(**{CLASSES_TAG: dump_classes(CLASSES)})
+    scores = make_scores(shape, kind)
+    nodata = np.nan if kind == "float32" else 255
+    if shape == MASK.shape:
+        scores[:, MASK == 255] = nodata
+    write_raster(folder / "scores.tif", scores, nodata=nodata, descriptions=names)
+    return path, folder / "scores.tif", scores.astype(float) / (254 if kind == "uint8" else 1)
+
+
+def run(path, **options):
+    polygonize_file(path, path.with_suffix(".gpkg"), PolygonizeOptions(**options))
+    return geopandas.read_file(path.with_suffix(".gpkg"), layer="polygons")
+
+
+@pytest.mark.parametrize("kind", ["uint8", "float32"])
+@pytest.mark.parametrize("budget", [1, 1 << 25])
+def test_scores_become_columns_and_confidence_is_that_of_the_own_class(
+    tmp_path, monkeypatch, kind, budget
+):
+    monkeypatch.setattr(masks_module, "STRIP_PIXELS", budget)
+    path, scores_path, scores = write_files(tmp_path, kind)
+    frame = run(path, scores=scores_path)
+    names = ["score_background", "score_Roof", "score_roof_3"]
+    assert [*frame.columns[5:-1]] == ["confidence", "confidence_min", *names]
+    assert frame.class_id.tolist() == [2, 1, 2]
+    where = [np.zeros(MASK.shape, bool), MASK == 1, np.zeros(MASK.shape, bool)]
+    where[0][0, 3] = where[2][1, 2] = True
+    for inside, (_, row) in zip(where, frame.iterrows(), strict=True):
+        assert row[names].tolist() == pytest.approx(scores[:, inside].mean(axis=1))
+        own = scores[row.class_id][inside]
+        assert row[["confidence", "confidence_min"]].tolist() == pytest.approx(
+            [own.mean(), own.min()]
+        )
+
+
+def test_a_confidence_of_its_own_goes_before_the_scores(tmp_path):
+    path, scores, _ = write_files(tmp_path)
+    confidence = write_raster(tmp_path / "confidence.tif", np.full(MASK.shape, 127, np.uint8))
+    frame = run(path, scores=scores, confidence=confidence)
+    assert frame.confidence.tolist() == frame.confidence_min.tolist() == [0.5] * 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kind": "int16"}, "has bands of int16; give the scores"),
+        ({"names": ()}, "does not name its bands after classes"),
+        ({"names": ("roof", "roof", "background")}, "does not name its bands after classes"),
+        ({"shape": (2, 5)}, "is not on the grid of"),
+        ({"names": ("background", "Roof", "water")}, "mask.tif has class 2, but the scores are"),
+    ],
+    ids=str,
+)
+def test_scores_of_something_else_are_refused(tmp_path, options, message):
+    path, scores, _ = write_files(tmp_path, **options)
+    with pytest.raises(InputError, match=message):
+        run(path, scores=scores)
+    assert not path.with_suffix(".gpkg").exists()
+
+
+def test_pixels_of_a_class_without_scores_are_refused(tmp_path):
+    path, scores, _ = write_files(tmp_path)
+    with rasterio.open(scores, "r+") as target:
+        pixels = target.read()
+        pixels[1, 0, 1] = 255
+        target.write(pixels)
+    with pytest.raises(InputError, match="has no scores in row 0, column 1, but the mask has a"):
+        run(path, scores=scores)

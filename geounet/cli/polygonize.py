@@ -48,7 +48,17 @@ def polygonize(
         typer.Option(
             metavar="FILE",
             show_default="no such column",
-            help="Confidence raster of predict; its mean goes to each polygon.",
+            help="Confidence raster of predict; each polygon gets its mean and minimum.",
+            rich_help_panel=p.INPUT,
+        ),
+    ] = None,
+    scores: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            show_default="no such columns",
+            help="Scores raster of predict; each polygon gets the mean score of every class, and "
+            "its confidence.",
             rich_help_panel=p.INPUT,
         ),
     ] = None,
@@ -58,7 +68,8 @@ def polygonize(
 ) -> None:
     """Make polygons of a mask: one per connected region of a class, edges exactly on pixel edges.
 
-    Columns: class_id, class, area_m2, perimeter_m, pixels, and confidence if known.
+    Columns: class_id, class, area_m2, perimeter_m, pixels; if known, confidence, confidence_min
+    and score_<class>.
     """
     if connectivity not in ("4", "8"):
         raise typer.BadParameter(f"{connectivity!r}: write 4 or 8", param_hint="--connectivity")
@@ -67,6 +78,7 @@ def polygonize(
         classes=tuple(name.strip() for name in classes.split(",")) if classes else None,
         min_area_m2=min_area,
         confidence=confidence,
+        scores=scores,
         overwrite=overwrite,
     )
     from geounet.vector import polygonize as polygonize_mask

@@ -1,7 +1,8 @@
-"""Areas and perimeters on the ground, of many polygons at once."""
+"""Areas and perimeters on the ground, of many polygons at once; names of columns."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +37,19 @@ def measure_polygons(geometries: NDArray[np.object_], grid: Grid) -> Measures:
         return _measure_on_ellipsoid(geometries, crs)
     scale = 1.0 if scale is None else scale
     return Measures(shapely.area(geometries) * scale**2, shapely.length(geometries) * scale)
+
+
+def name_scores(classes: Sequence[str]) -> list[str]:
+    """A column for the score of each class, `score_water`.
+
+    SQL knows no capitals in names: of `Water` and `water`, the second is `score_water_2`.
+    """
+    names: list[str] = []
+    for number, name in enumerate(classes, start=1):
+        column = f"score_{name}"
+        is_taken = column.lower() in map(str.lower, names)
+        names.append(f"{column}_{number}" if is_taken else column)
+    return names
 
 
 def _measure_on_ellipsoid(geometries: NDArray[np.object_], crs: CRS) -> Measures:

@@ -1,9 +1,9 @@
-"""Masks and confidences as files, read in strips."""
+"""Masks, and the confidences and scores of their pixels, as files read in strips."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from geounet.classes import NODATA
 from geounet.errors import InputError
-from geounet.raster import Scene, Window, open_scene
+from geounet.raster import ClassTable, Scene, Window, open_scene
 
 STRIP_PIXELS = 32 << 20
-"""Pixels read at once, in whole rows of storage blocks: no block is decoded twice."""
+"""Bytes read at once, in whole rows of storage blocks: no block is decoded twice."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,40 @@ class Strip:
         window: where they are.
         values: class values, uint8 (H, W), 255 where there is no data.
         confidence: uint8 0-254 or float 0-1 (H, W); None if there is none.
+        scores: of the same kinds (bands, H, W); None if there are none.
     """
 
     window: Window
     values: NDArray[np.uint8]
     confidence: NDArray[Any] | None
+    scores: NDArray[Any] | None
+
+
+@dataclass(frozen=True)
+class MaskFiles:
+    """A mask, and what is known of its pixels on the same grid.
+
+    Attributes:
+        mask: one band of integers.
+        confidence: one band of uint8 or floats, if it is known.
+        scores: a band of uint8 or floats for each class, if they are known.
+        bands: by class value, the band that has its score, from 0.
+    """
+
+    mask: Scene
+    confidence: Scene | None = None
+    scores: Scene | None = None
+    bands: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the confidence of every pixel is known: without its own file, from the scores."""
+        return self.confidence is not None or self.scores is not None
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """Classes of the bands of the scores."""
+        return () if self.scores is None else tuple(map(str, self.scores.band_names))
 
 
 def open_mask(path: str | Path) -> Scene:
@@ -65,21 +94,56 @@ def open_confidence(path: str | Path, mask: Scene) -> Scene:
     return scene
 
 
-def read_strips(mask: Scene, confidence: Scene | None, wanted: Collection[int]) -> Iterator[Strip]:
-    """A mask from top to bottom, with the confidence of the wanted classes' pixels.
+def open_scores(path: str | Path, mask: Scene) -> Scene:
+    """Open the scores that belong to a mask.
 
     Raises:
-        InputError: it has values over 255 or under 0, or a wanted pixel has no confidence.
+        InputError: they are not bands of uint8 or floats named after classes, or not on the mask's
+            grid.
     """
+    scene = open_scene(path)
+    problem = None
+    if not (scene.dtype == np.uint8 or scene.dtype.kind == "f"):
+        problem = f"has bands of {scene.dtype}"
+    elif not all(scene.band_names) or len(set(scene.band_names)) < scene.count:
+        problem = "does not name its bands after classes"
+    elif not scene.grid.matches(mask.grid):
+        problem = f"is not on the grid of {mask.path}"
+    if problem is not None:
+        scene.close()
+        raise InputError(f"{path} {problem}; give the scores that predict wrote with the mask")
+    return scene
+
+
+def match_bands(scores: Scene, table: ClassTable, wanted: Collection[int]) -> dict[int, int]:
+    """By value of the wanted classes, the band of scores that has their name, from 0."""
+    numbers = {name: number for number, name in enumerate(scores.band_names)}
+    names = {value: table.class_of(value).name for value in wanted}
+    return {value: numbers[name] for value, name in names.items() if name in numbers}
+
+
+def read_strips(files: MaskFiles, wanted: Collection[int]) -> Iterator[Strip]:
+    """A mask from top to bottom, with confidence and scores of the wanted classes' pixels.
+
+    Raises:
+        InputError: it has values over 255 or under 0, a wanted pixel has no confidence or no
+            scores, or there is no score of its class.
+    """
+    mask, scores = files.mask, files.scores
     block = mask.block_shape[0]
-    rows = max(1, STRIP_PIXELS // (mask.grid.width * block)) * block
+    size = 1 if scores is None else 1 + scores.count * scores.dtype.itemsize
+    rows = max(1, STRIP_PIXELS // (size * mask.grid.width * block)) * block
     is_wanted = np.isin(np.arange(NODATA + 1), list(wanted))
     for window in mask.grid.extent.blocks(rows, mask.grid.width):
         values = _read_values(mask, window)
-        if confidence is None:
-            yield Strip(window, values, None)
-        else:
-            yield Strip(window, values, _read_confidence(confidence, window, is_wanted[values]))
+        chosen = is_wanted[values]
+        found = None if scores is None else _read_shares(scores, window, chosen)
+        confidence = None
+        if files.confidence is not None:
+            confidence = _read_shares(files.confidence, window, chosen)[0]
+        elif found is not None:
+            confidence = _pick_own(found, values, chosen, files)
+        yield Strip(window, values, confidence, found)
 
 
 def _read_values(mask: Scene, window: Window) -> NDArray[np.uint8]:
@@ -93,15 +157,34 @@ def _read_values(mask: Scene, window: Window) -> NDArray[np.uint8]:
     return values.astype(np.uint8)
 
 
-def _read_confidence(scene: Scene, window: Window, wanted: NDArray[np.bool_]) -> NDArray[Any]:
+def _read_shares(scene: Scene, window: Window, wanted: NDArray[np.bool_]) -> NDArray[Any]:
+    """Confidence or scores (bands, H, W), 0 where not wanted."""
     pixels, valid = scene.read(window)
-    confidence = pixels[0]
-    full = NODATA - 1 if confidence.dtype == np.uint8 else 1
-    usable = valid & (confidence >= 0) & (confidence <= full)
+    shares: NDArray[Any] = pixels
+    full = NODATA - 1 if shares.dtype == np.uint8 else 1
+    usable = valid & ((shares >= 0) & (shares <= full)).all(axis=0)
     if (wanted & ~usable).any():
         row, col = np.argwhere(wanted & ~usable)[0]
+        what = "scores" if scene.count > 1 else "confidence"
         raise InputError(
-            f"{scene.path} has no confidence in row {window.row_off + row}, column {col}, but the "
-            "mask has a class there; give the confidence that predict wrote with the mask"
+            f"{scene.path} has no {what} in row {window.row_off + row}, column {col}, but the "
+            f"mask has a class there; give the {what} that predict wrote with the mask"
         )
-    return np.where(wanted, confidence, 0)
+    shares[:, ~wanted] = 0
+    return shares
+
+
+def _pick_own(
+    scores: NDArray[Any], values: NDArray[np.uint8], wanted: NDArray[np.bool_], files: MaskFiles
+) -> NDArray[Any]:
+    """The score of each pixel's own class (H, W), 0 where not wanted."""
+    bands = np.full(NODATA + 1, -1, np.int16)
+    bands[list(files.bands)] = list(files.bands.values())
+    if (strange := wanted & (bands[values] < 0)).any():
+        raise InputError(
+            f"{files.mask.path} has class {values[strange][0]}, but the scores are those of "
+            f"{', '.join(files.score_names)}; give the scores that predict wrote with the mask"
+        )
+    own: NDArray[Any] = np.take_along_axis(scores, bands[values][None], axis=0)[0]
+    own[~wanted] = 0
+    return own

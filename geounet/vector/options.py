@@ -17,7 +17,9 @@ class PolygonizeOptions:
         connectivity: 4, or 8: pixels that touch at a corner are of one region.
         classes: names of the classes to make polygons of; None: all but the one with value 0.
         min_area_m2: leave out regions smaller than this; in pixels if the mask has no CRS.
-        confidence: raster of confidences on the mask's grid; its mean becomes a column.
+        confidence: raster of confidences on the mask's grid; mean and least become columns.
+        scores: raster of scores on the mask's grid, bands named after classes; the means become
+            columns, and confidence is known without a raster of its own.
         layer: name of the layer, in formats that have layers.
         overwrite: replace an existing output.
     """
@@ -26,6 +28,7 @@ class PolygonizeOptions:
     classes: tuple[str, ...] | None = None
     min_area_m2: float = 0
     confidence: str | Path | None = None
+    scores: str | Path | None = None
     layer: str = "polygons"
     overwrite: bool = False
 

@@ -16,9 +16,16 @@ from numpy.typing import DTypeLike, NDArray
 from geounet.classes import NODATA
 from geounet.errors import InputError
 from geounet.progress import Progress, ProgressCallback, ignore_progress
-from geounet.raster import ClassTable, Grid, read_class_table
-from geounet.vector.attributes import measure_polygons
-from geounet.vector.masks import Strip, open_confidence, open_mask, read_strips
+from geounet.raster import ClassTable, Scene, read_class_table
+from geounet.vector.attributes import measure_polygons, name_scores
+from geounet.vector.masks import (
+    MaskFiles,
+    match_bands,
+    open_confidence,
+    open_mask,
+    open_scores,
+    read_strips,
+)
 from geounet.vector.options import PolygonizeOptions
 from geounet.vector.polygonizer import Polygonizer, Regions
 from geounet.vector.writing import Layer, check_vector_output, open_writer
@@ -30,7 +37,10 @@ COLUMNS: Mapping[str, DTypeLike] = {
     "perimeter_m": np.float64,
     "pixels": np.int64,
 }
-"""Columns of the polygons, and `confidence` if it is known."""
+"""Columns of the polygons whatever is known of their pixels."""
+
+SURENESS = ("confidence", "confidence_min")
+"""Columns of the mean and the least confidence."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +71,9 @@ def polygonize(
     """Write a row for each connected region of a class of a mask, edges exactly on pixel edges.
 
     Columns: class_id, class (`class 7` where the mask has no name), area_m2, perimeter_m (of shell
-    and holes; both as in `measure_polygons`), pixels, and confidence, the mean over the pixels, if
-    a raster of it is given. No data (255, and what the file says) is in no polygon.
+    and holes; both as in `measure_polygons`), pixels; confidence and confidence_min, the mean and
+    the least over the pixels, if a raster of it is given, or one of the scores; and with scores,
+    score_<class>, their means. No data (255, and what the file says) is in no polygon.
 
     Args:
         mask: raster with one integer band of values 0-255.
@@ -71,7 +82,7 @@ def polygonize(
         progress: called after each strip.
 
     Raises:
-        InputError: mask or confidence cannot be used.
+        InputError: mask, confidence or scores cannot be used.
         UsageError: the output cannot be meant, or it exists.
         ResourceError: the output cannot be written.
     """
@@ -81,16 +92,13 @@ def polygonize(
     with ExitStack() as stack:
         scene = stack.enter_context(open_mask(mask))
         check_vector_output(output, scene.grid.crs, overwrite=options.overwrite)
-        confidence = None
-        if options.confidence is not None:
-            confidence = stack.enter_context(open_confidence(options.confidence, scene))
         table = read_class_table(mask)
         values = _choose_values(table, options, mask)
-        layer = _make_layer(scene.grid, options)
+        files = _open_files(scene, table, values, options, stack)
+        layer = _make_layer(files, options)
         writer = stack.enter_context(open_writer(output, layer, overwrite=options.overwrite))
-        strips = read_strips(scene, confidence, values)
-        for regions in _find_regions(strips, scene.grid, values, options, progress):
-            kept, columns = _make_rows(regions, table, scene.grid, options)
+        for regions in _find_regions(files, values, options, progress):
+            kept, columns = _make_rows(regions, table, files, options)
             left_out += len(regions) - len(kept)
             counts.update(columns["class_id"].tolist())
             writer.write(kept, columns)
@@ -115,47 +123,72 @@ def _choose_values(table: ClassTable, options: PolygonizeOptions, mask: str | Pa
     return [values[name] for name in options.classes]
 
 
-def _make_layer(grid: Grid, options: PolygonizeOptions) -> Layer:
-    known = {} if options.confidence is None else {"confidence": np.float64}
+def _open_files(
+    mask: Scene,
+    table: ClassTable,
+    values: list[int],
+    options: PolygonizeOptions,
+    stack: ExitStack,
+) -> MaskFiles:
+    """The mask with its confidence and its scores, which the stack will close."""
+    confidence = scores = None
+    if options.confidence is not None:
+        confidence = stack.enter_context(open_confidence(options.confidence, mask))
+    if options.scores is not None:
+        scores = stack.enter_context(open_scores(options.scores, mask))
+    bands = {} if scores is None else match_bands(scores, table, values)
+    return MaskFiles(mask, confidence, scores, bands)
+
+
+def _make_layer(files: MaskFiles, options: PolygonizeOptions) -> Layer:
+    known = [*(SURENESS if files.is_sure else ()), *name_scores(files.score_names)]
     return Layer(
         name=options.layer,
-        crs=grid.crs,
-        columns={**COLUMNS, **known},
+        crs=files.mask.grid.crs,
+        columns={**COLUMNS, **dict.fromkeys(known, np.float64)},
         geometry_type="Polygon" if options.connectivity == 4 else "MultiPolygon",
         style_field="class_id",
     )
 
 
 def _find_regions(
-    strips: Iterator[Strip],
-    grid: Grid,
+    files: MaskFiles,
     values: list[int],
     options: PolygonizeOptions,
     progress: ProgressCallback,
 ) -> Iterator[Regions]:
+    grid = files.mask.grid
     total = grid.extent.area
-    polygonizer = Polygonizer(grid.width, grid.transform, values, connectivity=options.connectivity)
+    polygonizer = Polygonizer(
+        grid.width,
+        grid.transform,
+        values,
+        connectivity=options.connectivity,
+        bands=len(files.score_names),
+    )
     progress(Progress("polygonize", 0, total, "px"))
-    for strip in strips:
-        yield polygonizer.add(strip.values, strip.confidence)
+    for strip in read_strips(files, values):
+        yield polygonizer.add(strip.values, strip.confidence, strip.scores)
         progress(Progress("polygonize", strip.window.row_end * grid.width, total, "px"))
     yield polygonizer.finish()
 
 
 def _make_rows(
-    regions: Regions, table: ClassTable, grid: Grid, options: PolygonizeOptions
+    regions: Regions, table: ClassTable, files: MaskFiles, options: PolygonizeOptions
 ) -> tuple[NDArray[np.object_], dict[str, NDArray[Any]]]:
     """Geometries and columns of the regions that are large enough."""
-    area_m2, perimeter_m = measure_polygons(regions.geometries, grid)
-    columns = {
+    area_m2, perimeter_m = measure_polygons(regions.geometries, files.mask.grid)
+    columns: dict[str, NDArray[Any]] = {
         "class_id": regions.values,
         "class": _name_classes(regions.values, table),
         "area_m2": area_m2,
         "perimeter_m": perimeter_m,
         "pixels": regions.pixels,
     }
-    if regions.confidence is not None:
-        columns["confidence"] = regions.confidence
+    if regions.confidence is not None and regions.lowest_confidence is not None:
+        both = regions.confidence, regions.lowest_confidence
+        columns |= zip(SURENESS, both, strict=True)
+    columns |= zip(name_scores(files.score_names), regions.scores.T, strict=True)
     kept = area_m2 >= options.min_area_m2 * (1 - 1e-6)  # rounding must not take the limit itself
     return regions.geometries[kept], {name: column[kept] for name, column in columns.items()}
 
