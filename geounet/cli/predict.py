@@ -37,7 +37,8 @@ def predict(
             "--model",
             "-m",
             metavar="MODEL",
-            help="Model file of geounet train; repeated, an ensemble: mean of probabilities.",
+            help="Model file of geounet train, or .onnx or .pt2 with a .json that describes it; "
+            "repeated, an ensemble: mean of probabilities.",
         ),
     ],
     output: Annotated[
@@ -124,7 +125,8 @@ def predict(
             parser=p.parse_count,
             metavar="auto|N",
             show_default="auto: the largest that fits the memory",
-            help="Side of the tiles in pixels. Changes the speed, never a label.",
+            help="Side of the tiles in pixels. Changes the speed, never a label; only of foreign "
+            "models (smp, .onnx, .pt2) it is part of the result.",
             rich_help_panel=p.SPEED,
         ),
     ] = PredictOptions.tile,
@@ -235,15 +237,17 @@ def predict(
 
 def _pair_outputs(images: list[str], output: Path) -> list[Job]:
     """Each scene with its mask: OUT itself for one image, OUT/<stem>.tif for several."""
-    from geounet.raster import SCENE_SUFFIXES, list_scenes, name_of
+    from geounet.raster import SCENE_SUFFIXES, find_local, list_scenes, name_of
 
+    found = find_local(output)
+    is_folder = found is not None and found.is_dir()
     scenes = [scene for image in images for scene in list_scenes(image)]
-    if scenes == images[:1] and not output.is_dir():
+    if scenes == images[:1] and not is_folder:
         return [(scenes[0], output)]
     names = [name_of(scene) for scene in scenes]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"several images are named {', '.join(twice)}; map them in separate runs")
-    if output.suffix.lower() in SCENE_SUFFIXES and not output.is_dir():
+    if output.suffix.lower() in SCENE_SUFFIXES and not is_folder:
         raise UsageError(f"{output}: several images need a folder as output, not a file")
     return [(scene, output / f"{name}.tif") for scene, name in zip(scenes, names, strict=True)]
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shutil import disk_usage
 from types import MappingProxyType
 from xml.etree.ElementTree import Element, SubElement
 
 import numpy as np
 import rasterio.shutil
-from rasterio.errors import RasterioIOError
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import RasterioError, RasterioIOError
 
 from geounet.classes import NODATA, ClassInfo
+from geounet.errors import InputError, ResourceError
 from geounet.raster.class_table import CLASSES_TAG, dump_classes
 from geounet.raster.dataset import limit_cache, open_dataset
 from geounet.raster.grid import Grid
@@ -31,6 +36,9 @@ from geounet.raster.writing import BLOCK, check_blocks, choose_predictor, flush,
 
 CACHE_BYTES = 256 * 2**20
 """GDAL's block cache while assembling: a row of blocks of a scene 500,000 pixels wide."""
+
+FULL_BYTES = 2**20
+"""A disk with less free is full."""
 
 _COLUMNS = (
     ("Value", "0", "5"), ("Class", "2", "2"), ("Red", "0", "6"), ("Green", "0", "7"),
@@ -58,7 +66,8 @@ def assemble(
     Raises:
         ResourceError: it cannot be written, or a part not be read.
     """
-    with guard_writing(output), _workspace(output) as folder:
+    with guard_writing(output), _workspace(output) as folder, _blame_full_disk(folder):
+        _check_space([path for path, _ in parts], output)
         mosaic, target = folder / "mosaic.vrt", folder / "whole.tif"
         root = _describe(parts, grid, nodata, classes, tags)
         mosaic.write_bytes(to_bytes(root))
@@ -83,6 +92,32 @@ def read_tags(path: Path) -> dict[str, str]:
     """
     with open_dataset(path) as dataset:
         return dict(dataset.tags())
+
+
+def _check_space(parts: Sequence[Path], output: Path) -> None:
+    """Refuse what cannot end well: a COG of these parts, with overviews twice, takes more still.
+
+    Raises:
+        ResourceError: less is free than the parts take.
+    """
+    needed, free = sum(path.stat().st_size for path in parts), disk_usage(output.parent).free
+    if free < needed:
+        raise ResourceError(
+            f"{output} cannot be written (No space left on device); it takes about "
+            f"{1.7 * needed / 2**20:.0f} MB to assemble it, and {free / 2**20:.0f} MB are free: "
+            "make free space, and the same command goes on"
+        )
+
+
+@contextmanager
+def _blame_full_disk(folder: Path) -> Iterator[None]:
+    """Say so if a disk is full: GDAL says that it cannot read, or find a directory."""
+    try:
+        yield
+    except (RasterioError, CPLE_BaseError, SystemError, InputError) as error:
+        if disk_usage(folder).free < FULL_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        raise
 
 
 @contextmanager
