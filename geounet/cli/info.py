@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from geounet.raster import Scene
 
 
+MODEL_SUFFIXES = (".safetensors", ".onnx", ".pt2")
+"""Files that are models; everything else is a raster."""
+
+
 def info(
-    file: Annotated[str, typer.Argument(help="A raster, or a model.safetensors.")],
+    file: Annotated[str, typer.Argument(help="A raster, or a model: .safetensors, .onnx or .pt2.")],
     model: Annotated[
         Path | None,
         typer.Option("--model", "-m", help="Also say whether this model fits the raster."),
@@ -26,7 +30,7 @@ def info(
     json: p.Json = False,
 ) -> None:
     """Say what a raster or a model is, and whether the two fit."""
-    if file.endswith(".safetensors"):
+    if file.lower().endswith(MODEL_SUFFIXES):
         if model is not None:
             raise InputError(f"{file} is a model itself; give a raster before --model")
         from geounet.models import read_spec
