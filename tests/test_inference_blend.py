@@ -71,8 +71,8 @@ class Positional(nn.Module):
     """Scores that depend on where in its tile a pixel lies: the hardest case."""
 
     def forward(self, x):
-        rows = torch.linspace(-2, 2, x.shape[-2])[:, None]
-        cols = torch.linspace(-3, 3, x.shape[-1])[None]
+        rows = torch.linspace(-2, 2, x.shape[-2], device=x.device)[:, None]
+        cols = torch.linspace(-3, 3, x.shape[-1], device=x.device)[None]
         return torch.cat([x + rows, cols - x, rows * cols * torch.ones_like(x)], dim=1)
 
 
@@ -226,6 +226,7 @@ def test_reach_is_measured():
     assert measure_reach(Pointwise(), 1, 128, 8) == 0
     for radius in (3, 10, 18):
         assert radius <= measure_reach(Blur(radius), 1, 128, 8) <= radius + 5
+    assert measure_reach(Blur(3), 1, 8, 8) == 2
     unbounded = nn.Sequential(Blur(3), nn.InstanceNorm2d(3))
     assert measure_reach(unbounded, 1, 64, 8) == 16
     scene = make_noise(3, 100)

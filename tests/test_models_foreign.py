@@ -149,8 +149,6 @@ def test_files_give_the_values_of_the_network(unet, exported):
     x = torch.randn(2, 3, 72, 104)
     with torch.inference_mode():
         expected, got = unet.network(x), model.network(x)
-    if exported.suffix == ".pt2":
-        assert torch.equal(torch.cat([unet.network(one[None]) for one in x]), got)
     np.testing.assert_allclose(got, expected, atol=1e-4)
     assert model.name == "net"
     assert [c.name for c in model.spec.classes] == ["a", "b", "c"]

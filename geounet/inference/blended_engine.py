@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from geounet.classes import NODATA
-from geounet.errors import ModelError, UsageError
+from geounet.errors import ModelError, ResourceError, UsageError
 from geounet.inference.blending import Blend
-from geounet.inference.engine import Engine, Outputs, Pending
-from geounet.inference.predictor import STEPS, Request
+from geounet.inference.engine import Engine, Outputs, Pending, is_out_of_memory
+from geounet.inference.predictor import STEPS, Request, to_blended_form
 from geounet.inference.runtime import Runtime
 from geounet.models import ForeignNetwork, Geometry, ModelSpec, measure_reach
 
@@ -167,21 +167,27 @@ _reaches: WeakKeyDictionary[nn.Module, dict[int, int]] = WeakKeyDictionary()
 
 def _measure(network: nn.Module, spec: ModelSpec, side: int) -> int:
     """On the CPU in float32, wherever the run will be: the tiling must not depend on it."""
-    network = copy.deepcopy(network).cpu().float().eval()
+    form = to_blended_form(network).cpu().float()
+    name = getattr(network, "path", spec.architecture)
     expected = (1, len(spec.classes), side, side)
 
     def run(x: Tensor) -> Tensor:
         try:
-            scores = network(x)
+            scores = form(x.contiguous(memory_format=torch.channels_last))
         except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise ResourceError(
+                    f"{name} does not fit the memory with tiles of {side}; choose smaller ones "
+                    "with --tile (which changes the result of this model a little)"
+                ) from error
             reason = " ".join(str(error).split())[:300]
             raise ModelError(
-                f"{spec.architecture} cannot run on {tuple(x.shape)}: {reason}; sides are "
+                f"{name} cannot run on {tuple(x.shape)}: {reason}; sides are "
                 f"multiples of the spec's stride, {spec.stride}"
             ) from error
         if tuple(scores.shape) != expected:
             raise ModelError(
-                f"{spec.architecture} gives {tuple(scores.shape)} of {tuple(x.shape)}, the spec "
+                f"{name} gives {tuple(scores.shape)} of {tuple(x.shape)}, the spec "
                 f"means {expected}: a score for each of its classes at each pixel"
             )
         return cast(Tensor, scores)

@@ -157,11 +157,10 @@ class Member(nn.Module):
         super().__init__()
         if tile is None:
             self.geometry = _find_exact(network, spec)
-            form = to_inference_form(network)
+            self.network = to_inference_form(network).to(memory_format=torch.channels_last)
         else:  # it pads on its own, and takes whole tiles only
             self.geometry = Geometry(stride=tile, margin=0, read_margin=0, spare=0)
-            form = copy.deepcopy(network).eval().requires_grad_(False)
-        self.network = form.to(memory_format=torch.channels_last)
+            self.network = to_blended_form(network)
         for name in ("offset", "scale"):
             numbers = [getattr(band, name) for band in spec.bands]
             # float64: float32 cannot hold wide integers with a large offset
@@ -188,6 +187,14 @@ class Member(nn.Module):
         scores = self.network(x)
         height, width = x.shape[-2] - 2 * margin, x.shape[-1] - 2 * margin
         return scores[..., spare : spare + height, spare : spare + width]  # type: ignore[no-any-return]
+
+
+def to_blended_form(network: nn.Module) -> nn.Module:
+    """A copy of a network that is used as it is."""
+    network = copy.deepcopy(network).eval().requires_grad_(False)
+    if getattr(network, "takes_channels_last", True):
+        return network.to(memory_format=torch.channels_last)
+    return network
 
 
 def turn_square(x: Tensor, turn: int) -> Tensor:

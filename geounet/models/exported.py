@@ -64,11 +64,13 @@ class ExportedNetwork(nn.Module):
     Attributes:
         side: height and width of the input if the graph fixes them, else None.
         bands: input bands, if the graph fixes them.
+        path: the file.
+        has_views: whether it looks at memory in another shape, which fixes how numbers lie there.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        self._path = path
+        self.path = path
         try:
             with ZipFile(path) as archive:
                 self._read(ExportedArchive(archive))
@@ -88,7 +90,7 @@ class ExportedNetwork(nn.Module):
             if isinstance(error, torch.OutOfMemoryError) or "memory" in str(error):
                 raise
             raise ModelError(
-                f"{self._path} fails on {tuple(x.shape[1:])}: {_one_line(error)}"
+                f"{self.path} fails on {tuple(x.shape[1:])}: {_one_line(error)}"
             ) from error
 
     def _run(self, x: Tensor) -> Tensor:
@@ -120,12 +122,13 @@ class ExportedNetwork(nn.Module):
                 self.register_buffer(f"weight_{position}", tensor)
                 self._weights[content["arg"]["name"]] = position
         if len(users) != 1:
-            raise ModelError(f"{self._path} takes {len(users)} inputs; a model takes one")
+            raise ModelError(f"{self.path} takes {len(users)} inputs; a model takes one")
         (self._input,) = users
         sizes = [size.get("as_int") for size in graph["tensor_values"][self._input]["sizes"]]
-        self.bands, self.side = check_input(self._path, sizes)
+        self.bands, self.side = check_input(self.path, sizes)
         if any("user_output" not in given for given in signature["output_specs"]):
-            raise ModelError(f"{self._path} changes itself when it runs; export it with eval()")
+            raise ModelError(f"{self.path} changes itself when it runs; export it with eval()")
+        self.has_views = any(".aten.view." in node["target"] for node in graph["nodes"])
         self._output = graph["outputs"][0]["as_tensor"]["name"]
         self._steps = _read_steps(graph["nodes"], keep={self._output, *self._weights})
 

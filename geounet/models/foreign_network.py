@@ -33,13 +33,24 @@ class ForeignNetwork(nn.Module):
         self._is_probability = spec.arguments.get("output") == "probabilities"
 
     @property
+    def path(self) -> Path:
+        """The file."""
+        return self.runner.path
+
+    @property
+    def takes_channels_last(self) -> bool:
+        """Whether images and weights may lie in memory channel by channel, which is faster."""
+        return isinstance(self.runner, ExportedNetwork) and not self.runner.has_views
+
+    @property
     def needs_onnxruntime(self) -> bool:
         """Whether torch is not what computes it."""
         return isinstance(self.runner, OnnxNetwork)
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the file; a single output channel of two classes is the second's, as of a sigmoid."""
-        scores: Tensor = self.runner(x.float()).float()
+        order = torch.channels_last if self.takes_channels_last else torch.contiguous_format
+        scores: Tensor = self.runner(x.float().contiguous(memory_format=order)).float()
         if self._is_probability:
             if self._is_second_only(scores):
                 scores = torch.cat([1 - scores, scores], dim=1)

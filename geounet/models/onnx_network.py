@@ -32,12 +32,13 @@ class OnnxNetwork(nn.Module):
     Attributes:
         side: height and width of the input if the file fixes them, else None.
         bands: input bands, if the file fixes them.
+        path: the file.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         list_external_files(path)
-        self._path = path
+        self.path = path
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
         inputs = self._open("cpu").get_inputs()
         outputs = self._open("cpu").get_outputs()
@@ -62,9 +63,7 @@ class OnnxNetwork(nn.Module):
             reason = " ".join(str(error).split())[:300]
             if "allocate memory" in reason or "bad_alloc" in reason:
                 raise MemoryError(reason) from error
-            raise ModelError(
-                f"{self._path} fails on {tuple(images.shape[1:])}: {reason}"
-            ) from error
+            raise ModelError(f"{self.path} fails on {tuple(images.shape[1:])}: {reason}") from error
         return torch.from_numpy(np.concatenate(results)).to(x.device)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> OnnxNetwork:
@@ -84,11 +83,11 @@ class OnnxNetwork(nn.Module):
             options.intra_op_num_threads = torch.get_num_threads()
             try:
                 self._sessions[providers[0]] = onnxruntime.InferenceSession(
-                    str(self._path), options, providers
+                    str(self.path), options, providers
                 )
             except _failures() as error:
                 reason = " ".join(str(error).split())[:300]
-                raise ModelError(f"{self._path} is no ONNX model that runs: {reason}") from error
+                raise ModelError(f"{self.path} is no ONNX model that runs: {reason}") from error
         return self._sessions[providers[0]]
 
 
