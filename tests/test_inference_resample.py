@@ -144,15 +144,18 @@ def test_goes_on_after_an_interruption(tmp_path, models, moment, monkeypatch):
     monkeypatch.setattr(returning, "BLOCK", 16)
     scene = write_raster(tmp_path / "scene.tif", make_pixels(200, 90))
     run(tmp_path, scene, models[1.7], "whole.tif", tile=32)
-    name = {"parts": "computing", "strips": "returning", "assembling": "finishing"}[moment]
-    function = "assemble" if moment == "assembling" else "write_part"
+    name, function = {
+        "parts": ("keeping", "open_part"),
+        "strips": ("returning", "write_part"),
+        "assembling": ("finishing", "assemble"),
+    }[moment]
     module = __import__(f"geounet.inference.{name}", fromlist=[function])
     original, count = getattr(module, function), itertools.count(1)
 
     def stop(*args, **kwargs):
         if next(count) > (moment != "assembling"):
             raise KeyboardInterrupt
-        original(*args, **kwargs)
+        return original(*args, **kwargs)
 
     with monkeypatch.context() as patch:
         patch.setattr(module, function, stop)

@@ -10,15 +10,16 @@ from threading import Event
 from geounet.errors import Interrupted
 from geounet.inference.blended_engine import BlendedEngine, engine_of_tiles
 from geounet.inference.blended_results import blend_results
-from geounet.inference.engine import Outputs
+from geounet.inference.keeping import keep_part
 from geounet.inference.options import PredictOptions
+from geounet.inference.pipeline import threaded
 from geounet.inference.plan import list_tiles
-from geounet.inference.predictor import nodata_of
 from geounet.inference.preparation import open_image
 from geounet.inference.run import Run
 from geounet.inference.streaming import PredictedTile, Stream
+from geounet.inference.tiling import Tile
 from geounet.progress import Progress, ProgressCallback
-from geounet.raster import Window, write_part
+from geounet.raster import Window
 
 
 def compute_parts(
@@ -46,26 +47,29 @@ def compute_parts(
     total = sum(window.area for window in windows)
     done = 0
     progress(Progress("predict", done, total, "px"))
-    with closing(stream.run(tiles)) as results:
-        pieces = _count_tiles(run, results)
-        if isinstance(engine, BlendedEngine):
-            pieces = blend_results(engine, tiles, pieces)
-        for part, group in groupby(pieces, key=lambda piece: piece.part):
-            arrays = {
-                kind: engine.request.make_blank(kind, engine.classes, part.shape)
-                for kind in run.outputs
-            }
-            for piece in group:
-                _place(piece, arrays)
-                done += piece.window.area
-                progress(Progress("predict", done, total, "px"))
-            with run.watch.measure("write"):
-                _keep_part(run, part, arrays)
-            if stop is not None and stop.is_set() and part != parts[-1]:
+    with closing(threaded(_keep_parts(run, tiles, stream))) as kept:
+        for part, pixels in kept:
+            done += pixels
+            progress(Progress("predict", done, total, "px"))
+            if stop is not None and stop.is_set() and pixels == 0 and part != parts[-1]:
                 raise Interrupted(
                     f"{run.outputs['mask']} is unfinished: {done} of {total} pixels are done and "
                     f"kept in {run.job.folder}; the same command goes on from there"
                 )
+
+
+def _keep_parts(
+    run: Run, tiles: Sequence[tuple[Window, Tile]], stream: Stream
+) -> Iterator[tuple[Window, int]]:
+    """Each part with the pixels of a piece that came, and with 0 once it is on disk."""
+    with closing(stream.run(tiles)) as results:
+        pieces = _count_tiles(run, results)
+        if isinstance(run.engine, BlendedEngine):
+            pieces = blend_results(run.engine, tiles, pieces)
+        for part, group in groupby(pieces, key=lambda piece: piece.part):
+            for pixels in keep_part(run, part, group):
+                yield part, pixels
+            yield part, 0
 
 
 def _count_tiles(run: Run, results: Iterable[PredictedTile]) -> Iterator[PredictedTile]:
@@ -73,18 +77,3 @@ def _count_tiles(run: Run, results: Iterable[PredictedTile]) -> Iterator[Predict
         run.tiles += 1
         run.tiles_skipped += result.is_skipped
         yield result
-
-
-def _place(result: PredictedTile, arrays: Outputs) -> None:
-    rows, cols = result.window.relative_to(result.part).slices()
-    for kind, array in arrays.items():
-        array[..., rows, cols] = result.outputs[kind]
-
-
-def _keep_part(run: Run, part: Window, arrays: Outputs) -> None:
-    grid = run.scene.grid.crop(part)
-    for kind, array in arrays.items():
-        write_part(
-            run.job.part_path(kind, part), grid, array, nodata_of(array.dtype), run.name_bands(kind)
-        )
-    run.add_counts(arrays["mask"])

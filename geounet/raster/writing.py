@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from rasterio.windows import Window as RasterioWindow
 from geounet.errors import InputError, ResourceError
 from geounet.raster.dataset import one_line, open_dataset
 from geounet.raster.grid import Grid
+from geounet.raster.window import Window
 
 _NO_FLUSH = {errno.EINVAL, errno.EBADF, errno.ENOSYS, errno.ENOTSUP, errno.EACCES, errno.EPERM}
 """What file systems and Windows say that do not flush folders, or anything."""
@@ -36,6 +37,14 @@ class _Writer(DatasetWriter):  # type: ignore[misc]
         return True
 
 
+MEMORY_BYTES = 32 * 2**20
+"""Bytes of pixels up to which a part is made in memory. A larger one is made on disk and read back,
+since GDAL reports a full disk late, or not at all."""
+
+WriteWindow = Callable[[Window, NDArray[Any]], None]
+"""Writes the pixels (H, W) or (bands, H, W) of a window."""
+
+
 def write_part(
     path: Path,
     grid: Grid,
@@ -43,21 +52,60 @@ def write_part(
     nodata: float | None = None,
     band_names: Sequence[str] = (),
 ) -> None:
-    """Write an array (H, W) or (bands, H, W) as a tiled GeoTIFF that appears whole or not at all.
-
-    The same array gives the same bytes. The file is made in memory first: GDAL reports a full disk
-    late, or not at all.
+    """Write an array (H, W) or (bands, H, W) as `open_part` does.
 
     Raises:
         ResourceError: it cannot be written.
     """
-    bands = array[None] if array.ndim == 2 else array
-    with guard_writing(path), MemoryFile(ext=".tif") as memory:
-        with create_tiled(memory.name, grid, len(bands), bands.dtype, nodata) as target:
-            target.write(bands)
-            for number, name in enumerate(band_names, start=1):
-                target.set_band_description(number, name)
-        write_whole(path, memory.getbuffer())
+    count = 1 if array.ndim == 2 else len(array)
+    with open_part(path, grid, count, array.dtype, nodata, band_names) as write:
+        write(grid.extent, array)
+
+
+@contextmanager
+def open_part(
+    path: Path,
+    grid: Grid,
+    count: int,
+    dtype: DTypeLike,
+    nodata: float | None = None,
+    band_names: Sequence[str] = (),
+) -> Iterator[WriteWindow]:
+    """Write a tiled GeoTIFF window by window; it appears whole at the end, or not at all.
+
+    Windows partition the grid; cut at multiples of `BLOCK`, every block is compressed once. The
+    same pixels give the same bytes.
+
+    Raises:
+        ResourceError: it cannot be written.
+    """
+    is_small = count * grid.extent.area * np.dtype(dtype).itemsize <= MEMORY_BYTES
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with ExitStack() as closing:  # guarded by itself: what fails inside is not this file's
+            with guard_writing(path):
+                memory = closing.enter_context(MemoryFile(ext=".tif")) if is_small else None
+                name = temporary if memory is None else memory.name
+                creating = create_tiled(name, grid, count, dtype, nodata)
+                target = closing.enter_context(creating)
+                for number, band_name in enumerate(band_names, start=1):
+                    target.set_band_description(number, band_name)
+
+            def write(window: Window, array: NDArray[Any]) -> None:
+                inside = RasterioWindow(window.col_off, window.row_off, window.width, window.height)
+                with guard_writing(path):
+                    target.write(array[None] if array.ndim == 2 else array, window=inside)
+
+            yield write
+            with guard_writing(path):
+                target.close()
+                if memory is not None:
+                    write_whole(path, memory.getbuffer())
+                else:
+                    check_blocks(temporary)
+                    publish(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
