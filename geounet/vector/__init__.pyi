@@ -7,6 +7,8 @@ from .label_classes import resolve_classes as resolve_classes
 from .label_options import LabelOptions as LabelOptions
 from .labels import Labels as Labels
 from .labels import open_labels as open_labels
+from .layer import Layer as Layer
+from .layer import check_vector_output as check_vector_output
 from .matching import match_labels as match_labels
 from .options import PolygonizeOptions as PolygonizeOptions
 from .polygonizer import Polygonizer as Polygonizer
@@ -17,7 +19,5 @@ from .rasterize import rasterize_inside as rasterize_inside
 from .reading import read_aoi as read_aoi
 from .reading import read_polygons as read_polygons
 from .source import is_vectors as is_vectors
-from .writing import Layer as Layer
 from .writing import LayerWriter as LayerWriter
-from .writing import check_vector_output as check_vector_output
 from .writing import open_writer as open_writer

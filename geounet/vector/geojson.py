@@ -12,6 +12,8 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
+from geounet.vector.projecting import WGS84, cut_at_180
+
 DECIMALS = 9
 """Of a degree: a tenth of a millimetre."""
 
@@ -37,18 +39,15 @@ def convert_to_geojson(source: Path, target: Path, name: str, crs: CRS, rows: in
 
 
 def to_wgs84(geometries: NDArray[np.object_], crs: CRS) -> NDArray[np.object_]:
-    """Polygons in longitude and latitude; those over the 180th meridian are cut there."""
-    transformer = Transformer.from_crs(crs, "OGC:CRS84", always_xy=True)
+    """Polygons in longitude and latitude, cut at the 180th meridian, shells counter-clockwise."""
+    transformer = Transformer.from_crs(crs, WGS84, always_xy=True)
 
     def project(points: NDArray[np.float64]) -> NDArray[np.float64]:
         lons, lats = transformer.transform(points[:, 0], points[:, 1])
         return np.column_stack([lons, lats]).round(DECIMALS)
 
-    projected = np.asarray(shapely.transform(geometries, project), np.object_)
-    west, _, east, _ = shapely.bounds(projected).T
-    for index in np.flatnonzero(east - west > 180):  # no region is half the Earth wide
-        projected[index] = _cut_at_180(projected[index])
-    return projected
+    projected = cut_at_180(np.asarray(shapely.transform(geometries, project), np.object_))
+    return np.asarray(shapely.orient_polygons(projected), np.object_)
 
 
 def _make_features(source: Path, name: str, crs: CRS, rows: int) -> Iterator[str]:
@@ -62,14 +61,3 @@ def _make_features(source: Path, name: str, crs: CRS, rows: int) -> Iterator[str
             content = dict(zip(meta["fields"], row, strict=True))
             properties = json.dumps(content, ensure_ascii=False, allow_nan=False)
             yield f'{{"type": "Feature", "properties": {properties}, "geometry": {geometry}}}'
-
-
-def _cut_at_180(polygon: shapely.Geometry) -> shapely.Geometry:
-    """A polygon whose longitudes jump from 180 to -180, as parts on either side."""
-    whole = shapely.transform(polygon, lambda xy: np.column_stack([xy[:, 0] % 360, xy[:, 1]]))
-    western = shapely.intersection(whole, shapely.box(0, -90, 180, 90))
-    eastern = shapely.intersection(whole, shapely.box(180, -90, 360, 90))
-    moved = shapely.transform(eastern, lambda xy: np.subtract(xy, (360, 0)))
-    parts = shapely.get_parts(np.array([western, moved], np.object_))
-    areas = parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON]
-    return shapely.MultiPolygon(shapely.orient_polygons(areas).tolist())

@@ -1,32 +1,40 @@
 """Vector files that appear whole or not at all, written in batches and in bounded memory.
 
 Rows are collected in a plain GeoPackage, the *spool*, in a hidden folder beside the output. From
-there the layer is streamed into its final format once, and the file moved to its name.
+there the layer is streamed into its final format once, and the file moved to its name. Rows are
+added to a copy of a file, which is then moved likewise.
 """
 
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyogrio.raw
 import shapely
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 from pyproj import CRS
 
 from geounet.classes import ClassInfo
-from geounet.errors import ResourceError, UsageError
-from geounet.raster import publish
+from geounet.errors import ResourceError
+from geounet.raster import LOCK_FILE, locked_folder, publish
+from geounet.vector.appending import RowsHash, has_layer
 from geounet.vector.geojson import convert_to_geojson
-from geounet.vector.geopackage import count_rows, finish_geopackage
-from geounet.vector.geoparquet import convert_to_geoparquet, import_pyarrow
+from geounet.vector.geopackage import (
+    GEOMETRY,
+    Addition,
+    copy_geopackage,
+    count_rows,
+    finish_geopackage,
+    read_additions,
+)
+from geounet.vector.geoparquet import convert_to_geoparquet
+from geounet.vector.layer import Layer, check_vector_output
 
 BATCH = 10_000
 """Rows that go to the spool at once."""
@@ -37,46 +45,27 @@ GROUP = 65_536
 DRIVERS = {".gpkg": "GPKG", ".fgb": "FlatGeobuf"}
 """GDAL's formats by suffix."""
 
-FORMATS = (".gpkg", ".parquet", ".fgb", ".geojson")
-
 SIDECARS = ("-wal", "-shm", "-journal")
 """What SQLite may have left beside a GeoPackage: it must not be taken for the next one's."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Layer:
-    """What a vector file is to hold.
-
-    Attributes:
-        name: of the layer, in formats that have names.
-        crs: of the coordinates; None if there is none.
-        columns: type by name, in order; object is text.
-        geometry_type: of every row; single polygons may be given for multipolygons.
-        style_field: column of class values by which to colour.
-    """
-
-    name: str
-    crs: CRS | None
-    columns: Mapping[str, DTypeLike]
-    geometry_type: Literal["Polygon", "MultiPolygon"]
-    style_field: str
-
-    @property
-    def gdal(self) -> dict[str, str | None]:
-        """What GDAL needs to know to create it."""
-        crs = None if self.crs is None else self.crs.to_wkt()
-        return {"layer": self.name, "crs": crs, "geometry_type": self.geometry_type}
+OPTIONS = {"GPKG": {"VERSION": "1.2"}}  # what GDAL wrote from 2.4 to 3.8, and all programs know
+"""Of GDAL, for new files by format."""
 
 
 class LayerWriter:
     """Takes rows; `publish` makes a file of them. Until then there is nothing at the path."""
 
-    def __init__(self, path: Path, layer: Layer, folder: Path) -> None:
+    def __init__(
+        self, path: Path, layer: Layer, folder: Path, there: tuple[bool, bool] = (False, False)
+    ) -> None:
         """Collect rows for this path in a folder of the same file system.
 
+        `there` says whether a file is to be added to, and whether the layer in it.
         Prefer `open_writer`, which checks the path and cleans up.
         """
         self.path = path
+        self._adds_to_file, self._adds_to_layer = there
+        self._hash = RowsHash()
         self.layer = layer
         self.rows = 0
         self.bounds = np.full(4, np.nan)
@@ -95,24 +84,44 @@ class LayerWriter:
         if sum(len(some) for some, _ in self._waiting) >= BATCH:
             self._flush()
 
-    def publish(self, classes: Sequence[ClassInfo] = ()) -> None:
+    def publish(self, classes: Sequence[ClassInfo] = (), source: str = "") -> bool:
         """Write the file, with these classes' colours where the format has room for them.
+
+        A GeoPackage remembers the rows, and the name of their source. Rows that were added to it
+        before, all of them the same, are not added again.
+
+        Returns:
+            Whether it was written: not if just these rows are there already.
 
         Raises:
             ResourceError: it cannot be written; what was there before is untouched.
         """
         self._flush()
+        addition = Addition(source, self.rows, self._hash.hexdigest())
         suffix = self.path.suffix.lower()
         finished = self.spool.with_name(f"finished{suffix}")
         with _writing(self.path):
+            if self._adds_to_layer and self._is_known(addition):
+                return False
+            if self._adds_to_file:
+                copy_geopackage(self.path, finished)
+            before = self._count(finished) if self._adds_to_layer else 0
             self._convert(finished)
             if suffix == ".gpkg":
-                finish_geopackage(finished, self.layer.name, self.layer.style_field, classes)
-            if not self._is_whole(self.spool) or not self._is_whole(finished):
+                finish_geopackage(finished, self.layer.notes, classes, addition)
+            if not self._is_whole(self.spool) or not self._is_whole(finished, before):
                 raise OSError("it came out incomplete")
             for sidecar in SIDECARS:
                 self.path.with_name(self.path.name + sidecar).unlink(missing_ok=True)
             publish(finished, self.path)
+        return True
+
+    def _is_known(self, addition: Addition) -> bool:
+        known = {item.sha256 for item in read_additions(self.path, self.layer.name)}
+        return addition.sha256 in known
+
+    def _count(self, path: Path) -> int:
+        return count_rows(path, self.layer.name, indexed=path != self.spool)
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -120,13 +129,16 @@ class LayerWriter:
             return
         geometries = np.concatenate([geometries for geometries, _ in waiting])
         columns = {
-            name: np.concatenate([some[name] for _, some in waiting]) for name in self.layer.columns
+            name: np.concatenate([some[name] for _, some in waiting]).astype(dtype)
+            for name, dtype in self.layer.columns.items()
         }
         self.rows += len(geometries)
         bounds = shapely.total_bounds(geometries)
         self.bounds[:2] = np.fmin(self.bounds[:2], bounds[:2])
         self.bounds[2:] = np.fmax(self.bounds[2:], bounds[2:])
-        self._append(np.asarray(shapely.to_wkb(geometries), np.object_), columns, append=True)
+        wkb = np.asarray(shapely.to_wkb(geometries), np.object_)
+        self._hash.add({**columns, GEOMETRY: wkb})
+        self._append(wkb, columns, append=True)
 
     def _append(
         self,
@@ -138,9 +150,10 @@ class LayerWriter:
             pyogrio.raw.write(
                 self.spool,
                 wkb,
-                [columns[name].astype(dtype) for name, dtype in self.layer.columns.items()],
+                [columns[name] for name in self.layer.columns],
                 list(self.layer.columns),
                 driver="GPKG",
+                dataset_options=OPTIONS["GPKG"],
                 promote_to_multi=self.layer.geometry_type == "MultiPolygon",
                 **self.layer.gdal,
                 **options,
@@ -162,13 +175,19 @@ class LayerWriter:
         ):
             geometry = meta["geometry_name"]
             pyogrio.raw.write_arrow(
-                rows, target, driver=driver, geometry_name=geometry, **self.layer.gdal
+                rows,
+                target,
+                driver=driver,
+                geometry_name=geometry,
+                append=self._adds_to_layer,
+                dataset_options=OPTIONS.get(driver),
+                **self.layer.gdal,
             )
 
-    def _is_whole(self, path: Path) -> bool:
+    def _is_whole(self, path: Path, before: int = 0) -> bool:
         """Whether all rows are there: GDAL may be silent about a disk that was full at the end."""
         if path.suffix == ".gpkg":
-            return count_rows(path, self.layer.name, indexed=path != self.spool) == self.rows
+            return self._count(path) == before + self.rows
         if path.suffix == ".fgb":
             fids = pyogrio.raw.read(path, columns=[], read_geometry=False, return_fids=True)[1]
             return len(fids) == self.rows
@@ -176,42 +195,39 @@ class LayerWriter:
 
 
 @contextmanager
-def open_writer(path: Path, layer: Layer, *, overwrite: bool = False) -> Iterator[LayerWriter]:
+def open_writer(
+    path: Path, layer: Layer, *, overwrite: bool = False, append: bool = False
+) -> Iterator[LayerWriter]:
     """A writer of one vector file. Without `publish`, nothing is left behind.
+
+    Args:
+        path: the file; its suffix is the format.
+        layer: what it is to hold.
+        overwrite: replace an existing file.
+        append: add to the layer of a GeoPackage, or add the layer; if there is none, make it.
 
     Raises:
         UsageError: the path cannot be meant; the message says why.
-        ResourceError: nothing can be written there.
+        InputError: the file cannot be added to; the message says why.
+        ResourceError: nothing can be written there, or another run is writing there.
     """
-    check_vector_output(path, layer.crs, overwrite=overwrite)
-    with ExitStack() as stack:
-        with _writing(path):
-            temporary = tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent)
-            folder = Path(stack.enter_context(temporary))
-        yield LayerWriter(path, layer, folder)
+    check_vector_output(path, layer.crs, overwrite=overwrite, append=append)
+    is_there = append and path.exists()
+    has_rows = is_there and has_layer(path, layer)
+    folder = path.with_name(f".{path.name}.tmp")
+    with locked_folder(folder, path):
+        _clear(folder)
+        try:
+            yield LayerWriter(path, layer, folder, (is_there, has_rows))
+        finally:
+            _clear(folder)
 
 
-def check_vector_output(path: Path, crs: CRS | None, *, overwrite: bool) -> None:
-    """Refuse a path that no layer in this CRS can be written to.
-
-    Raises:
-        UsageError: the message says why.
-    """
-    suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        raise UsageError(f"{path} is of no format that can be written; use {', '.join(FORMATS)}")
-    if not path.parent.is_dir():
-        raise UsageError(f"{path.parent} is no folder; make it first")
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder; name a file")
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists; choose another name, or use --overwrite")
-    if suffix == ".geojson" and crs is None:
-        raise UsageError(
-            f"{path} would hold longitudes and latitudes, but the mask has no CRS; write .gpkg"
-        )
-    if suffix == ".parquet":
-        import_pyarrow()
+def _clear(folder: Path) -> None:
+    with suppress(OSError):
+        for file in folder.iterdir():
+            if file.name != LOCK_FILE:
+                file.unlink()
 
 
 @contextmanager
@@ -230,6 +246,8 @@ def _writing(path: Path) -> Iterator[None]:
     """Turn what goes wrong while writing a file into a ResourceError that names it."""
     try:
         yield
+    except ResourceError:
+        raise
     except (OSError, sqlite3.Error, RuntimeError) as error:  # pyogrio's are RuntimeErrors
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise ResourceError(

@@ -1,0 +1,154 @@
+"""Polygons of a grid in another CRS, without gaps between neighbours.
+
+A straight edge is a curve in another CRS, and where a corner of one polygon lies on the edge of
+another, just one of the two would bend there. So edges along pixels get a point at every pixel
+corner first: neighbours share all points, and a border is nowhere further from where it was than
+the bend of one pixel's edge.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+from pyproj.exceptions import CRSError
+
+from geounet.errors import InputError, UsageError
+from geounet.raster import Grid
+from geounet.vector.source import project_bounds
+
+WGS84 = CRS.from_user_input("OGC:CRS84")
+"""Longitude and latitude, in this order: the CRS of GeoJSON."""
+
+NEAR = 1e-6
+"""Pixels within which a point counts as a pixel's corner."""
+
+
+class Projection:
+    """Brings polygons on a grid into another CRS.
+
+    Attributes:
+        crs: the other CRS.
+        is_cut: whether the grid lies across the 180th meridian of a geographic CRS, where polygons
+            are cut in parts on either side.
+    """
+
+    def __init__(self, grid: Grid, crs: CRS) -> None:
+        """From a grid that has a CRS, into this one."""
+        self.crs = crs
+        west, _, east, _ = project_bounds(grid.bounds(), grid.crs, crs)
+        self.is_cut = bool(crs.is_geographic and east - west > 180) or west > east
+        self._grid = grid
+        self._transformer = Transformer.from_crs(grid.crs, crs, always_xy=True)
+
+    def apply(self, geometries: NDArray[np.object_]) -> NDArray[np.object_]:
+        """Polygons and multipolygons (N,), valid as they were before.
+
+        Raises:
+            InputError: the CRS cannot show them.
+        """
+        if not len(geometries):
+            return geometries
+        kind, points, (rings, *others) = shapely.to_ragged_array(geometries)
+        points, rings = add_corners(points, rings, self._grid)
+        points = np.column_stack(self._transformer.transform(points[:, 0], points[:, 1]))
+        if not np.isfinite(points).all():
+            raise self._refuse("lie where it is not defined")
+        placed = np.asarray(shapely.from_ragged_array(kind, points, (rings, *others)), np.object_)
+        if self.is_cut:
+            placed = cut_at_180(placed)
+        if not shapely.is_valid(placed).all():
+            raise self._refuse("overlap themselves in it")
+        return placed
+
+    def _refuse(self, problem: str) -> InputError:
+        return InputError(
+            f"{self.crs.name} cannot show all polygons: some {problem}; "
+            "choose a CRS made for the place with --crs"
+        )
+
+
+def choose_projection(text: str | None, grid: Grid, *, is_geojson: bool) -> Projection | None:
+    """The projection that the user asks for, or that GeoJSON needs; None: coordinates as they are.
+
+    Raises:
+        UsageError: there is no such CRS, or GeoJSON cannot be in it.
+        InputError: the grid has no CRS.
+    """
+    crs = WGS84 if text is None and is_geojson else parse_crs(text)
+    if crs is None or (text is None and grid.crs is None):
+        return None
+    if is_geojson and not WGS84.equals(crs, ignore_axis_order=True):
+        raise UsageError(f"--crs is {text}, but GeoJSON is always in EPSG:4326; write .gpkg")
+    if grid.crs is None:
+        raise InputError(
+            f"the mask has no CRS, so that it cannot be brought to {text}; leave out --crs, or "
+            "assign the CRS that it was made in"
+        )
+    return None if crs.equals(grid.crs, ignore_axis_order=True) else Projection(grid, crs)
+
+
+def parse_crs(text: str | None) -> CRS | None:
+    """A CRS as the user writes it, `EPSG:32645`, PROJ or WKT; without heights.
+
+    Raises:
+        UsageError: there is none of that name, or no map can be drawn in it.
+    """
+    if text is None:
+        return None
+    try:
+        crs = CRS.from_user_input(text).to_2d()
+    except CRSError as error:
+        raise UsageError(f"--crs {text!r} is no known CRS; write one like EPSG:4326") from error
+    if not (crs.is_geographic or crs.is_projected):
+        raise UsageError(f"--crs {text} is {crs.type_name}; give a geographic or projected CRS")
+    return crs
+
+
+def add_corners(
+    points: NDArray[np.float64], rings: NDArray[np.integer], grid: Grid
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Rings (N, 2) and their offsets (R + 1), with a point at every pixel corner along pixel edges.
+
+    Edges that run otherwise stay as they are.
+    """
+    t = grid.transform
+    pixels = np.column_stack(~t @ (points[:, 0], points[:, 1]))
+    corners = pixels.round()
+    is_corner = (np.abs(pixels - corners) < NEAR).all(axis=1)
+    steps = np.diff(corners, axis=0, append=corners[-1:])
+    lengths = np.abs(steps).max(axis=1).astype(np.int64)
+    is_along = is_corner & np.roll(is_corner, -1) & (steps == 0).any(axis=1) & (lengths > 0)
+    is_along[rings[1:] - 1] = False  # from the end of a ring to the next ring is no edge
+    counts = np.where(is_along, lengths, 1)
+    ends = np.cumsum(counts)
+    number = np.arange(ends[-1]) - np.repeat(ends - counts, counts)  # along its edge
+    added = number > 0
+    owner = np.repeat(np.arange(len(points)), counts)
+    dense = points[owner]
+    unit = steps[owner[added]] / counts[owner[added]][:, None]
+    col, row = (corners[owner[added]] + number[added][:, None] * unit).round().T
+    dense[added] = np.column_stack([t.a * col + t.b * row + t.c, t.d * col + t.e * row + t.f])
+    return dense, np.concatenate([[0], ends])[rings]
+
+
+def cut_at_180(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Polygons in degrees; those whose longitudes jump from 180 to -180, as parts on either side.
+
+    No region is half the Earth wide.
+    """
+    west, _, east, _ = shapely.bounds(geometries).T
+    for index in np.flatnonzero(east - west > 180):
+        geometries[index] = _cut(geometries[index])
+    return geometries
+
+
+def _cut(polygon: shapely.Geometry) -> shapely.Geometry:
+    whole = shapely.transform(polygon, lambda xy: np.column_stack([xy[:, 0] % 360, xy[:, 1]]))
+    western = shapely.intersection(whole, shapely.box(0, -90, 180, 90))
+    eastern = shapely.intersection(whole, shapely.box(180, -90, 360, 90))
+    moved = shapely.transform(eastern, lambda xy: np.subtract(xy, (360, 0)))
+    parts = shapely.get_parts(np.array([western, moved], np.object_))
+    areas = parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON]
+    return shapely.MultiPolygon(shapely.orient_polygons(areas).tolist())
