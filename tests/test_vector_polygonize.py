@@ -92,15 +92,56 @@ def test_classes_are_chosen_by_name(tmp_path, names, values):
     assert set(frame.class_id) == values
 
 
-def test_small_regions_are_left_out_but_not_those_of_just_that_area(tmp_path):
+@pytest.mark.parametrize("drop", [False, True])
+def test_small_regions_are_left_out_but_not_those_of_just_that_area(tmp_path, drop):
     mask = np.zeros((9, 9), np.uint8)
     mask[0, 0] = mask[4, 1:5] = 1
     mask[6, 1:9] = 2
     grid = Affine(0.3, 0.0, 500_000.1, 0.0, -0.3, 5_000_000.1)
     path = write_mask(tmp_path / "mask.tif", mask, transform=grid)
-    frame, summary = run(path, PolygonizeOptions(min_area_m2=0.36, overwrite=True))
+    options = PolygonizeOptions(min_area_m2=0.36, drop_small=drop, overwrite=True)
+    frame, summary = run(path, options)
     assert frame.pixels.tolist() == [4, 8]
-    assert summary.left_out == 1
+    assert summary.small == 1
+
+
+def test_a_small_region_gets_the_class_of_its_longest_border(tmp_path):
+    mask = np.ones((9, 9), np.uint8)
+    mask[:, 5:] = 2
+    mask[3:5, 3:5] = 3
+    path = write_mask(tmp_path / "mask.tif", mask)
+    confidence = np.where(mask == 3, 0, 254).astype(np.uint8)
+    sure = write_raster(tmp_path / "confidence.tif", confidence)
+    options = PolygonizeOptions(min_area_m2=2, confidence=sure, overwrite=True)
+    frame, summary = run(path, options)
+    assert frame.pixels.tolist() == [45, 36]
+    assert frame.confidence.tolist() == [1, 1]  # of the pixels that were of the class
+    assert summary.small == 1
+
+
+def test_small_holes_are_filled(tmp_path):
+    mask = np.zeros((12, 12), np.uint8)
+    mask[1:11, 1:11] = 1
+    mask[3:5, 3:5] = 0
+    mask[7:10, 7:9] = 0
+    path = write_mask(tmp_path / "mask.tif", mask)
+    frame, summary = run(path, PolygonizeOptions(min_hole_m2=1.5, overwrite=True))
+    assert frame.pixels.tolist() == [94]
+    assert len(frame.geometry[0].interiors) == 1
+    assert summary.holes == 1
+
+
+def test_small_areas_are_geodesic_in_degrees(tmp_path):
+    """Pixels at 60 degrees north have half the area of those at the equator."""
+    mask = np.zeros((121, 9), np.uint8)
+    mask[[0, 60], 2] = mask[[0, 60], 5] = 1
+    mask[0, 6] = 1
+    transform = Affine(1, 0, 10, 0, -1, 60.5)
+    path = write_mask(tmp_path / "mask.tif", mask, transform=transform, crs="EPSG:4326")
+    pixel = 110_574.0 * 111_320
+    options = PolygonizeOptions(min_area_m2=0.8 * pixel, drop_small=True, overwrite=True)
+    frame, _ = run(path, options)
+    assert frame.pixels.tolist() == [2, 1, 1]
 
 
 def test_integers_of_any_width_are_masks(tmp_path):
@@ -214,7 +255,15 @@ def test_the_output_is_looked_at_first(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"connectivity": 6}, {"min_area_m2": -1}, {"classes": ()}], ids=str
+    "arguments",
+    [
+        {"connectivity": 6},
+        {"min_area_m2": -1},
+        {"min_hole_m2": -1},
+        {"drop_small": True},
+        {"classes": ()},
+    ],
+    ids=str,
 )
 def test_options_that_cannot_be_meant_are_refused(arguments):
     with pytest.raises(UsageError, match="--"):

@@ -32,9 +32,27 @@ def polygonize(
     min_area: Annotated[
         float,
         typer.Option(
-            metavar="M2", help="Leave out regions smaller than this.", rich_help_panel=CLEANING
+            metavar="M2",
+            help="Dissolve regions smaller than this into the class of their longest border.",
+            rich_help_panel=CLEANING,
         ),
     ] = PolygonizeOptions.min_area_m2,
+    drop_small: Annotated[
+        bool,
+        typer.Option(
+            "--drop-small",
+            help="Leave such regions out instead: they become background.",
+            rich_help_panel=CLEANING,
+        ),
+    ] = PolygonizeOptions.drop_small,
+    min_hole: Annotated[
+        float,
+        typer.Option(
+            metavar="M2",
+            help="Fill holes smaller than this: background inside one class.",
+            rich_help_panel=CLEANING,
+        ),
+    ] = PolygonizeOptions.min_hole_m2,
     connectivity: Annotated[
         str,
         typer.Option(
@@ -77,6 +95,8 @@ def polygonize(
         connectivity=8 if connectivity == "8" else 4,
         classes=tuple(name.strip() for name in classes.split(",")) if classes else None,
         min_area_m2=min_area,
+        drop_small=drop_small,
+        min_hole_m2=min_hole,
         confidence=confidence,
         scores=scores,
         overwrite=overwrite,

@@ -39,6 +39,23 @@ def measure_polygons(geometries: NDArray[np.object_], grid: Grid) -> Measures:
     return Measures(shapely.area(geometries) * scale**2, shapely.length(geometries) * scale)
 
 
+def measure_pixels(grid: Grid) -> NDArray[np.float64]:
+    """Area of a pixel in each row, square metres (H,), as in `measure_polygons`.
+
+    Where it depends on more than the row (rotated grids in degrees), that of the middle column.
+    """
+    if grid.crs is None or grid.metres_per_unit is not None:
+        scale = 1.0 if grid.metres_per_unit is None else grid.metres_per_unit
+        return np.full(grid.height, abs(grid.transform.determinant) * scale**2)
+    rows, col = np.arange(grid.height), grid.width // 2
+    corners = np.array([(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)])  # column, row
+    cols, rows = col + corners[:, 0], rows[:, None] + corners[:, 1]
+    a, b, c, d, e, f = grid.transform[:6]
+    x, y = a * cols + b * rows + c, d * cols + e * rows + f
+    pixels = shapely.polygons(np.stack([x, y], axis=-1))
+    return measure_polygons(np.asarray(pixels, np.object_), grid).area_m2
+
+
 def name_scores(classes: Sequence[str]) -> list[str]:
     """A column for the score of each class, `score_water`.
 

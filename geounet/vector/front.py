@@ -38,6 +38,7 @@ REGION = np.dtype(
         ("pixels", np.int64),
         ("weight", np.int64),  # sum over the pixels
         ("lowest", np.int64),  # the smallest of them
+        ("unsure", np.int64),  # pixels that have none
     ],
     align=True,
 )

@@ -41,7 +41,8 @@ class Regions:
     Attributes:
         values: class values, uint8.
         pixels: number of pixels, int64.
-        confidence: mean confidence of the pixels, float64; None if not known.
+        confidence: mean confidence of the pixels, float64; None if not known. This and what follows
+            leaves out pixels of which nothing is known.
         lowest_confidence: smallest confidence of a pixel; None if not known.
         scores: mean scores of the pixels, float64 (N, bands); no bands if not known.
         geometries: valid polygons along the edges of the pixels, shells counter-clockwise; with
@@ -122,7 +123,8 @@ class Polygonizer:
         """Take in the next rows, uint8 (H, W), and return the regions that they complete.
 
         Confidence, (H, W) and then with every strip, is float 0-1 or uint8 0-254; it counts only
-        in pixels that become polygons. So are scores, (bands, H, W).
+        in pixels that become polygons. So are scores, (bands, H, W). A pixel counts in neither
+        where both are 255 or under 0.
         """
         width, bands = self._front.width, self._front.sums.shape[1]
         if strip.dtype != np.uint8 or strip.ndim != 2 or strip.shape[1] != width:
@@ -190,15 +192,16 @@ class Polygonizer:
         last_row = np.maximum.reduceat(records["last_row"], starts)
         order = np.lexsort((parts.first[starts], last_row))
         pixels = np.add.reduceat(records["pixels"], starts)[order]
+        sure = pixels - np.add.reduceat(records["unsure"], starts)[order]
         weight = np.add.reduceat(records["weight"], starts)[order]
         lowest = np.minimum.reduceat(records["lowest"], starts)[order]
         sums = np.add.reduceat(parts.sums, starts)[order]
         return Regions(
             values=records["value"][starts][order].astype(np.uint8),
             pixels=pixels,
-            confidence=weight / (pixels * float(WEIGHT)) if self._is_weighted else None,
+            confidence=weight / (sure * float(WEIGHT)) if self._is_weighted else None,
             lowest_confidence=lowest / float(WEIGHT) if self._is_weighted else None,
-            scores=sums / (pixels[:, None] * float(WEIGHT)),
+            scores=sums / (sure[:, None] * float(WEIGHT)),
             geometries=_gather(parts.polygons, starts, sizes)[order],
         )
 
@@ -209,6 +212,7 @@ def _weigh(confidence: NDArray[Any] | None, ndim: int) -> NDArray[np.int32]:
         return np.empty((0,) * ndim, np.int32)
     if confidence.dtype == np.uint8:
         table = np.rint(np.arange(256) * (WEIGHT / FULL_CONFIDENCE)).astype(np.int32)
+        table[FULL_CONFIDENCE + 1] = -1
         return cast(NDArray[np.int32], table[confidence])
     weights = np.rint(np.multiply(confidence, WEIGHT, dtype=np.float64))
     return cast(NDArray[np.int32], weights.astype(np.int32))

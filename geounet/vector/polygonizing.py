@@ -18,8 +18,10 @@ from geounet.errors import InputError
 from geounet.progress import Progress, ProgressCallback, ignore_progress
 from geounet.raster import ClassTable, Scene, read_class_table
 from geounet.vector.attributes import measure_polygons, name_scores
+from geounet.vector.layer import Layer, check_vector_output
 from geounet.vector.masks import (
     MaskFiles,
+    Strip,
     match_bands,
     open_confidence,
     open_mask,
@@ -28,7 +30,8 @@ from geounet.vector.masks import (
 )
 from geounet.vector.options import PolygonizeOptions
 from geounet.vector.polygonizer import Polygonizer, Regions
-from geounet.vector.writing import Layer, check_vector_output, open_writer
+from geounet.vector.sieving import SieveCounts, make_sieve, sieve_strips
+from geounet.vector.writing import open_writer
 
 COLUMNS: Mapping[str, DTypeLike] = {
     "class_id": np.int32,
@@ -50,14 +53,16 @@ class PolygonizeSummary:
     Attributes:
         output: the file written.
         polygons: its rows.
-        left_out: regions that were smaller than asked for.
+        small: regions smaller than asked for, which were dissolved or dropped.
+        holes: holes smaller than asked for, which were filled.
         class_polygons: rows by class, of the classes that occur.
         elapsed_s: how long it took.
     """
 
     output: Path
     polygons: int
-    left_out: int
+    small: int
+    holes: int
     class_polygons: Mapping[str, int]
     elapsed_s: float
 
@@ -88,7 +93,7 @@ def polygonize(
     """
     started, output = time.monotonic(), Path(output)
     counts: Counter[int] = Counter()
-    left_out = 0
+    sieved = SieveCounts()
     with ExitStack() as stack:
         scene = stack.enter_context(open_mask(mask))
         check_vector_output(output, scene.grid.crs, overwrite=options.overwrite)
@@ -97,16 +102,18 @@ def polygonize(
         files = _open_files(scene, table, values, options, stack)
         layer = _make_layer(files, options)
         writer = stack.enter_context(open_writer(output, layer, overwrite=options.overwrite))
-        for regions in _find_regions(files, values, options, progress):
-            kept, columns = _make_rows(regions, table, files, options)
-            left_out += len(regions) - len(kept)
-            counts.update(columns["class_id"].tolist())
-            writer.write(kept, columns)
+        strips = read_strips(files, values)
+        if (sieve := make_sieve(options, scene.grid, values)) is not None:
+            strips = sieve_strips(strips, sieve, sieved)
+        for regions in _find_regions(strips, files, values, options, progress):
+            counts.update(regions.values.tolist())
+            writer.write(regions.geometries, _make_columns(regions, table, files))
         writer.publish([table.class_of(value) for value in sorted(counts)])
     return PolygonizeSummary(
         output=output,
         polygons=counts.total(),
-        left_out=left_out,
+        small=sieved.small,
+        holes=sieved.holes,
         class_polygons={table.class_of(value).name: counts[value] for value in sorted(counts)},
         elapsed_s=time.monotonic() - started,
     )
@@ -152,6 +159,7 @@ def _make_layer(files: MaskFiles, options: PolygonizeOptions) -> Layer:
 
 
 def _find_regions(
+    strips: Iterator[Strip],
     files: MaskFiles,
     values: list[int],
     options: PolygonizeOptions,
@@ -167,16 +175,13 @@ def _find_regions(
         bands=len(files.score_names),
     )
     progress(Progress("polygonize", 0, total, "px"))
-    for strip in read_strips(files, values):
+    for strip in strips:
         yield polygonizer.add(strip.values, strip.confidence, strip.scores)
         progress(Progress("polygonize", strip.window.row_end * grid.width, total, "px"))
     yield polygonizer.finish()
 
 
-def _make_rows(
-    regions: Regions, table: ClassTable, files: MaskFiles, options: PolygonizeOptions
-) -> tuple[NDArray[np.object_], dict[str, NDArray[Any]]]:
-    """Geometries and columns of the regions that are large enough."""
+def _make_columns(regions: Regions, table: ClassTable, files: MaskFiles) -> dict[str, NDArray[Any]]:
     area_m2, perimeter_m = measure_polygons(regions.geometries, files.mask.grid)
     columns: dict[str, NDArray[Any]] = {
         "class_id": regions.values,
@@ -189,8 +194,7 @@ def _make_rows(
         both = regions.confidence, regions.lowest_confidence
         columns |= zip(SURENESS, both, strict=True)
     columns |= zip(name_scores(files.score_names), regions.scores.T, strict=True)
-    kept = area_m2 >= options.min_area_m2 * (1 - 1e-6)  # rounding must not take the limit itself
-    return regions.geometries[kept], {name: column[kept] for name, column in columns.items()}
+    return columns
 
 
 def _name_classes(values: NDArray[np.uint8], table: ClassTable) -> NDArray[np.object_]:

@@ -72,7 +72,8 @@ def sweep(
     """Take in the rows of a strip (H, W) from `first` on; the row where the sweep stopped.
 
     It stops before a row for which the records might not suffice; H when all are done.
-    Weights are (H, W), or (0, 0) for none, scores (bands, H, W), or (0, 0, 0).
+    Weights are (H, W), or (0, 0) for none, scores (bands, H, W), or (0, 0, 0); those under 0 are
+    not known.
     """
     state, row = front.state[0], first
     while row < len(strip) and _has_room(front):
@@ -120,6 +121,7 @@ def _add_region(regions: Records, rings: Records, root: int, index: int) -> None
     whole.pixels += part.pixels
     whole.weight += part.weight
     whole.lowest = min(whole.lowest, part.lowest)
+    whole.unsure += part.unsure
     if part.first_ring >= 0:
         if whole.first_ring < 0:
             whole.first_ring = part.first_ring
@@ -266,6 +268,7 @@ def _add_new_region(front: Front, value: np.uint8) -> np.int32:
     region.pixels = 0
     region.weight = 0
     region.lowest = np.iinfo(np.int64).max
+    region.unsure = 0
     return index
 
 
@@ -290,8 +293,11 @@ def _add_weights(weights: NDArray[np.int32], front: Front, this: int) -> None:
         if labels[run] >= 0:
             region = regions[labels[run]]
             for col in range(starts[run], starts[run + 1]):
-                region.weight += weights[col]
-                region.lowest = min(region.lowest, np.int64(weights[col]))
+                if weights[col] < 0:
+                    region.unsure += 1
+                else:
+                    region.weight += weights[col]
+                    region.lowest = min(region.lowest, np.int64(weights[col]))
         run += 1
 
 
@@ -302,7 +308,7 @@ def _add_scores(scores: NDArray[np.int32], front: Front, this: int, band: int) -
     while starts[run] < scores.size:
         if labels[run] >= 0:
             for col in range(starts[run], starts[run + 1]):
-                sums[labels[run], band] += scores[col]
+                sums[labels[run], band] += max(scores[col], 0)
         run += 1
 
 
