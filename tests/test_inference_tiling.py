@@ -69,7 +69,11 @@ def test_parts_partition_the_extent_on_the_lattice(extent, stride, part_rows):
 
 
 @pytest.mark.parametrize(("width", "tile"), [(100, 512), (10_000, 1024), (100_000, 2048)])
-def test_parts_are_whole_rows_of_tiles(width, tile):
-    rows = choose_part_rows(Window(row_off=0, col_off=0, height=10**6, width=width), tile)
+@pytest.mark.parametrize("pixel_bytes", [1, 17])
+def test_parts_are_whole_rows_of_tiles(width, tile, pixel_bytes):
+    extent = Window(row_off=0, col_off=0, height=10**6, width=width)
+    rows = choose_part_rows(extent, tile, pixel_bytes)
     assert rows % tile == 0
-    assert rows * width >= 4 * 2**20 or rows == tile
+    if rows > tile:
+        assert rows * width * pixel_bytes <= 32 * 2**20
+    assert (rows + tile) * width >= min(8 * 2**20, 32 * 2**20 // pixel_bytes)

@@ -39,6 +39,9 @@ MEASURED_TILE = 512
 RAMP_SHARE = 16
 """Tiles hand over to each other within a 16th of their side."""
 
+ALIGNED_STRIDES = 8
+"""Tiles of fewer strides are too small to lie at multiples of the stride."""
+
 
 class BlendedEngine:
     """What runs the tiles of such networks, with how they overlap.
@@ -50,6 +53,7 @@ class BlendedEngine:
         blend: how tiles overlap.
         request: the outputs of the run.
         geometry: its stride is the step of the tiles, at which parts are cut.
+        stride: of the networks.
     """
 
     def __init__(self, tiles: Engine, members: Members, request: Request, blend: Blend) -> None:
@@ -57,6 +61,7 @@ class BlendedEngine:
         self.name = _name_engines(tiles, members)
         self.runtime, self.classes, self.ahead = tiles.runtime, tiles.classes, tiles.ahead
         self.geometry = Geometry(blend.step, margin=blend.rim, read_margin=blend.rim, spare=0)
+        self.stride = find_stride(members)
         self._values = np.array([c.value for c in members[0][1].classes], np.uint8)
 
     def submit(self, image: NDArray[np.generic], valid: NDArray[np.bool_]) -> Pending:
@@ -86,9 +91,11 @@ class BlendedEngine:
 
 
 def move_tiles(engine: BlendedEngine) -> BlendedEngine:
-    """The same with tiles that lie half a step elsewhere: to compare."""
+    """The same with tiles that lie about half a step elsewhere: to compare."""
+    step = engine.blend.step
+    shift = step // (2 * engine.stride) * engine.stride or step // 2
     moved = copy.copy(engine)
-    moved.blend = replace(engine.blend, shift=engine.blend.step // 2)
+    moved.blend = replace(engine.blend, shift=shift)
     return moved
 
 
@@ -121,9 +128,17 @@ def choose_blend(members: Members, tile: int | None) -> Blend | None:
         raise ModelError(
             f"an ensemble of {names}: some have exact tiles and some blended ones; use one kind"
         )
-    side = _choose_side(members, tile)
-    rim = max(find_reach(network, spec, side) for network, spec in members)
-    return Blend(side, rim, max(side // RAMP_SHARE, 1))
+    side, stride = _choose_side(members, tile), find_stride(members)
+    reach = max(find_reach(network, spec, side) for network, spec in members)
+    # with rim and ramp at multiples of the stride all tiles are, and poolings fall alike in them
+    unit = stride if side >= ALIGNED_STRIDES * stride else 1
+    rim = min(-(-reach // unit), side // 4 // unit) * unit
+    return Blend(side, rim, max(side // RAMP_SHARE // unit, 1) * unit)
+
+
+def find_stride(members: Members) -> int:
+    """What the sides of the tiles of these networks are multiples of."""
+    return math.lcm(*(spec.stride for _, spec in members))
 
 
 def fix_precision(members: Members, runtime: Runtime, asked: str) -> Runtime:
@@ -199,7 +214,7 @@ def _measure(network: nn.Module, spec: ModelSpec, side: int) -> int:
 def _choose_side(members: Members, tile: int | None) -> int:
     fixed = {getattr(network, "side", None) for network, _ in members} - {None}
     told = {spec.arguments.get("tile") for _, spec in members} - {None}
-    stride = math.lcm(*(spec.stride for _, spec in members))
+    stride = find_stride(members)
     if tile is not None and fixed - {tile}:
         raise UsageError(f"--tile {tile}: the model takes tiles of {_list(fixed)} only")
     sides = fixed or ({tile} if tile else told) or {DEFAULT_TILE // stride * stride}

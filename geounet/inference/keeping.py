@@ -10,13 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geounet.inference.engine import Outputs
+from geounet.inference.parts import BLOCK
 from geounet.inference.predictor import nodata_of
 from geounet.inference.run import Run
 from geounet.inference.streaming import PredictedTile
 from geounet.raster import Window, WriteWindow, open_part
-
-BLOCK = 512
-"""Columns are written in multiples of this, the side of the files' blocks."""
 
 COLUMNS = 8 * BLOCK
 """Columns without a piece, which the AOI leaves out, are made at most so many at a time."""

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from geounet.inference.blended_engine import engine_of_tiles
+from geounet.inference.budget import count_memory
 from geounet.inference.job import refuse_existing
 from geounet.inference.loading import ModelLike
 from geounet.inference.options import PredictOptions
-from geounet.inference.plan import count_memory, list_parts, list_tiles
+from geounet.inference.plan import list_parts, list_tiles
 from geounet.inference.preparation import ImageLike, Prepared, check_outputs, prepare
 from geounet.inference.provenance import describe_tiling
 from geounet.inference.streaming import load_tile, predict_tiles
@@ -109,7 +110,9 @@ def foresee(
             engine=engine.name,
             device=str(engine.runtime.device),
             precision=engine.runtime.precision,
-            memory_bytes=count_memory(models, engine, max(plan.tile_shape), plan.batch),
+            memory_bytes=count_memory(
+                models, engine, max(plan.tile_shape), plan.batch, options.readers
+            ),
             output_bytes={kind: x.nbytes * plan.area.extent.area for kind, x in blanks.items()},
             expected_s=None if per_tile is None else per_tile * tiles,
         )

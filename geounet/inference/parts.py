@@ -9,13 +9,26 @@ from geounet.raster import Window
 PART_PIXELS = 8 * 2**20
 """A part is at least about this large, so that its overhead (milliseconds) does not count."""
 
+BLOCK = 512
+"""Parts are written in multiples of so many columns, the side of the files' blocks."""
+
+PART_BYTES = 32 * 2**20
+"""Bytes of all outputs of a part of several rows of tiles at most: it is held in memory."""
+
 BLENDED_STEPS = 8
 """Steps of blended tiles in a part: then an eighth of the tiles is computed twice."""
 
 
-def choose_part_rows(extent: Window, tile_rows: int) -> int:
-    """Rows of a part: as many whole rows of tiles as give `PART_PIXELS`, at least one."""
-    return tile_rows * max(1, round(PART_PIXELS / (tile_rows * extent.width)))
+def choose_part_rows(extent: Window, tile_rows: int, pixel_bytes: int) -> int:
+    """Rows of a part: as many whole rows of tiles as give `PART_PIXELS`, at least one.
+
+    Args:
+        extent: the pixels that are computed.
+        tile_rows: rows of a tile.
+        pixel_bytes: bytes of a pixel in all outputs.
+    """
+    row = tile_rows * extent.width
+    return tile_rows * max(1, min(round(PART_PIXELS / row), PART_BYTES // (row * pixel_bytes)))
 
 
 def choose_blended_rows(extent: Window, step: int, most: int) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from shapely import box
 from shapely.geometry.base import BaseGeometry
 
@@ -13,30 +12,16 @@ from geounet.errors import InputError, ResourceError
 from geounet.inference.area import Area, cover_area, find_area
 from geounet.inference.blended_engine import BlendedEngine
 from geounet.inference.blending import plan_blended_tiles
+from geounet.inference.budget import STRIP_BYTES, choose_limit, count_memory, count_output_bytes
 from geounet.inference.engine import Engine
-from geounet.inference.memory import activation_bytes
 from geounet.inference.options import PredictOptions
 from geounet.inference.parts import choose_blended_rows, choose_part_rows, plan_parts
-from geounet.inference.runtime import Runtime, free_memory
-from geounet.inference.streaming import TILES_AHEAD
 from geounet.inference.tiling import Tile, fit_tile, plan_tiles
 from geounet.models import Model
 from geounet.raster import SceneLike, Window
 
 TILE_SIDES = (2048, 1536, 1024, 768, 512, 384, 256, 128)
 """Tiles that `--tile auto` tries. The larger, the less is spent on margins."""
-
-PART_BYTES = 256 * 2**20
-"""Bytes of all outputs of a part at most, unless the scene is wider than that in one stride."""
-
-STRIP_BYTES = 128 * 2**20
-"""Bytes of the scores of blended tiles that wait for their neighbours, at most."""
-
-BASE_MEMORY = 600 * 2**20
-"""Bytes of a run beside activations: libraries, GDAL's cache, tiles on their way."""
-
-DEFAULT_MEMORY = 2 * 2**30
-"""Bytes a run on the CPU takes at most unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -73,20 +58,14 @@ def make_plan(
     extent, aoi = cover_area(scene, area)
     runtime = engine.runtime
     batch = options.batch or (4 if runtime.device.type == "cuda" else 1)
-    budget = options.max_memory or _default_memory(runtime)
+    budget = options.max_memory or choose_limit(runtime)
     if isinstance(engine, BlendedEngine):
         _check_memory(models, engine, batch, options)
         shape = (engine.blend.tile, engine.blend.tile)
         return Plan(area, extent, aoi, shape, batch, _choose_blended_rows(extent, engine))
     side = options.tile or _choose_tile(models, engine, batch, options.readers, budget)
-    side = max(side, engine.geometry.stride)
-    rows = PART_BYTES // (extent.width * count_output_bytes(engine))
-    height, width = fit_tile(extent, side, engine.geometry.stride)
-    if rows < height:  # a part, which is a row of tiles at least, is kept in memory
-        low = max(rows, engine.geometry.stride)
-        height, _ = fit_tile(extent, low, engine.geometry.stride)
-    tile_shape = (height, width)
-    part_rows = choose_part_rows(extent, tile_shape[0])
+    tile_shape = fit_tile(extent, max(side, engine.geometry.stride), engine.geometry.stride)
+    part_rows = choose_part_rows(extent, tile_shape[0], count_output_bytes(engine))
     return Plan(area, extent, aoi, tile_shape, batch, part_rows)
 
 
@@ -119,36 +98,6 @@ def list_parts(plan: Plan, part_rows: int, engine: Engine, scene: SceneLike) -> 
     return found
 
 
-def count_output_bytes(engine: Engine) -> int:
-    """Bytes of one pixel of all outputs."""
-    request = engine.request
-    return sum(request.make_blank(k, engine.classes, (1, 1)).nbytes for k in request.kinds)
-
-
-def count_memory(
-    models: Sequence[Model], engine: Engine, side: int, batch: int, readers: int = 1
-) -> int:
-    """Bytes that batches of tiles of a side take at most.
-
-    Activations and their input in float32; on the CPU also what is read ahead, and the rest.
-    """
-    if isinstance(engine, BlendedEngine):
-        scores = 4 * engine.classes * side**2 * (TILES_AHEAD + 2 * batch)
-        return STRIP_BYTES + scores + count_memory(models, engine.tiles, side, batch, readers)
-    read = side + 2 * engine.geometry.read_margin
-    activations = max(
-        activation_bytes(one.network, len(one.spec.bands), read, engine.runtime.dtype)
-        for one in models
-    )
-    bands = models[0].spec.bands
-    pixel_bytes = sum(np.dtype(band.dtype).itemsize for band in bands)
-    on_device = batch * (activations + 3 * 4 * len(bands) * read**2)
-    if engine.runtime.device.type != "cpu":
-        return on_device
-    waiting = (TILES_AHEAD + 1) * readers + 2 * batch
-    return on_device + waiting * pixel_bytes * read**2 + BASE_MEMORY
-
-
 def _choose_tile(
     models: Sequence[Model], engine: Engine, batch: int, readers: int, budget: int
 ) -> int:
@@ -175,11 +124,5 @@ def _check_memory(
 
 
 def _choose_blended_rows(extent: Window, engine: BlendedEngine) -> int:
-    of_outputs = PART_BYTES // (extent.width * count_output_bytes(engine))
-    of_scores = STRIP_BYTES // (4 * engine.classes * engine.blend.kept)
-    return choose_blended_rows(extent, engine.blend.step, min(of_outputs, of_scores))
-
-
-def _default_memory(runtime: Runtime) -> int:
-    free = free_memory(runtime.device)
-    return min(free // 2, DEFAULT_MEMORY) if runtime.device.type == "cpu" else free // 2
+    most = STRIP_BYTES // (4 * engine.classes * engine.blend.kept)
+    return choose_blended_rows(extent, engine.blend.step, most)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from geounet.errors import UsageError
+from geounet.inference.budget import CACHE_BYTES
 from geounet.inference.engine import Engine
 from geounet.inference.fit import fit_scene
 from geounet.inference.job import check_output
@@ -18,9 +19,6 @@ from geounet.inference.plan import Plan, make_plan
 from geounet.inference.starting import start_engine
 from geounet.models import Model
 from geounet.raster import Resampled, SceneLike, find_stored, limit_cache, open_scene, open_stack
-
-CACHE_BYTES = 128 * 2**20
-"""GDAL's block cache: neighbouring tiles share a margin, not more."""
 
 ImageLike = str | Path | Sequence[str | Path]
 """A scene's file, or several that are the bands of one scene."""

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from geounet.classes import NODATA
 from geounet.inference.area import Area, is_inside
+from geounet.inference.budget import count_output_bytes
 from geounet.inference.engine import Outputs
-from geounet.inference.parts import choose_part_rows
-from geounet.inference.plan import PART_BYTES, count_output_bytes
+from geounet.inference.parts import PART_BYTES, choose_part_rows
 from geounet.inference.predictor import nodata_of
 from geounet.inference.run import Run
 from geounet.raster import Resampled, Window, read_parts, write_part
@@ -103,8 +103,9 @@ def _strip_shape(run: Run) -> tuple[int, int]:
     """Rows and columns of a strip: as a part of a run that is not resampled."""
     extent = run.plan.area.extent
     width = extent.aligned(BLOCK).width
-    rows = PART_BYTES // (width * count_output_bytes(run.engine))
-    return max(1, min(rows, choose_part_rows(extent, BLOCK))), width
+    pixel_bytes = count_output_bytes(run.engine)
+    most = PART_BYTES // (width * pixel_bytes)  # a strip is held whole
+    return max(1, min(most, choose_part_rows(extent, BLOCK, pixel_bytes))), width
 
 
 def _make_blank(run: Run, kind: str, window: Window) -> NDArray[Any]:

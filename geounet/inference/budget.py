@@ -1,0 +1,76 @@
+"""What a run takes of the memory, by the size of its tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from geounet.inference.blended_engine import BlendedEngine
+from geounet.inference.engine import Engine
+from geounet.inference.memory import activation_bytes
+from geounet.inference.parts import BLOCK
+from geounet.inference.runtime import Runtime, free_memory, held_memory
+from geounet.inference.streaming import TILES_AHEAD
+from geounet.models import Model
+
+CACHE_BYTES = 128 * 2**20
+"""GDAL's block cache: neighbouring tiles share a margin, not more."""
+
+STRIP_BYTES = 128 * 2**20
+"""Bytes of the scores of blended tiles that wait for their neighbours, at most."""
+
+DEFAULT_BYTES = 2 * 10**9
+"""What a run on the CPU takes at most unless told otherwise."""
+
+LIBRARY_BYTES = 800 * 2**20
+"""What libraries and models hold before a run, at most; the rest of the process is not its own."""
+
+SLACK_BYTES = 128 * 2**20
+"""What allocators keep of what was freed."""
+
+
+def choose_limit(runtime: Runtime) -> int:
+    """Bytes that a run may take unless told otherwise: half of what is free; 2 GB on the CPU."""
+    free = free_memory(runtime.device)
+    if runtime.device.type != "cpu":
+        return free // 2
+    return min((free + held_memory()) // 2, DEFAULT_BYTES)
+
+
+def count_memory(
+    models: Sequence[Model], engine: Engine, side: int, batch: int, readers: int = 1
+) -> int:
+    """Bytes that a run with batches of tiles of a side takes at most.
+
+    On a device: of the device's memory. On the CPU: of all that the process holds.
+    """
+    if isinstance(engine, BlendedEngine):
+        scores = 4 * engine.classes * side**2 * (TILES_AHEAD + 2 * batch)
+        return STRIP_BYTES + scores + count_memory(models, engine.tiles, side, batch, readers)
+    read = (side + 2 * engine.geometry.read_margin) ** 2
+    computed = batch * _count_computing(models, engine, side)
+    if engine.runtime.device.type != "cpu":
+        return computed
+    pixel_bytes = 1 + sum(np.dtype(band.dtype).itemsize for band in models[0].spec.bands)
+    waiting = ((TILES_AHEAD + 1) * readers + 2 * batch) * pixel_bytes * read
+    results = (2 * TILES_AHEAD + 2 + batch) * count_output_bytes(engine) * side**2
+    columns = 2 * count_output_bytes(engine) * side * (side + BLOCK)
+    held = min(held_memory(), LIBRARY_BYTES) + CACHE_BYTES + SLACK_BYTES
+    return held + computed + waiting + results + columns
+
+
+def count_output_bytes(engine: Engine) -> int:
+    """Bytes of one pixel of all outputs."""
+    request = engine.request
+    return sum(request.make_blank(k, engine.classes, (1, 1)).nbytes for k in request.kinds)
+
+
+def _count_computing(models: Sequence[Model], engine: Engine, side: int) -> int:
+    """Bytes of a tile's feature maps, and of its pixels in float32 while they are normalised."""
+    read = side + 2 * engine.geometry.read_margin
+    return max(
+        activation_bytes(one.network, len(one.spec.bands), read, engine.runtime.dtype)
+        + 3 * 4 * len(one.spec.bands) * read**2
+        for one in models
+    )
