@@ -187,7 +187,7 @@ def _convert(source: Path, target: Path) -> None:
             target,
             driver="COG",
             compress="deflate",
-            level=5,  # 2.5 times as fast as 6, for files a tenth larger
+            level=3,  # 4 times as fast as 6, for files an eighth larger
             predictor=PREDICTORS[choose_predictor(np.dtype(dataset.dtypes[0]))],
             blocksize=BLOCK,
             bigtiff="if_safer",
