@@ -250,7 +250,7 @@ def test_lines_are_as_wide_as_on_the_ground(tmp_path, epsg, latitude):
         line = gpd.GeoSeries([shapely.LineString([(15.0, latitude), (lon, lat)])], crs=4326)
         path = write_vectors(tmp_path / f"{azimuth}.gpkg", line.to_crs(epsg), crs=epsg)
         frame = read_polygons(path, CRS.from_epsg(epsg), LabelOptions(line_width_m=20.0))
-        area = abs(geod.geometry_area_perimeter(frame.to_crs(4326).geometry[0])[0])
+        area = abs(geod.geometry_area_perimeter(frame.to_crs(4326).geometry.iloc[0])[0])
         assert area == pytest.approx(2000 * 20 + np.pi * 100, rel=0.01)
 
 

@@ -28,10 +28,16 @@ from geounet.vector.label_values import (
 )
 from geounet.vector.rasterize import Burner
 from geounet.vector.reading import format_bounds, read_polygons
+from geounet.vector.separating import InstanceBurner
 from geounet.vector.source import is_vectors, modified_at, open_vectors, project_bounds
 
 MAX_WHOLE = 100_000
 """Files with fewer features are read once for all scenes, others by the bounds of each."""
+
+ROOM = 16
+"""Pixels around a window in which features are read too, at least."""
+
+AnyBurner = Burner[np.uint8] | InstanceBurner
 
 ReadWindow = Callable[[Window], NDArray[np.uint8]]
 
@@ -80,8 +86,9 @@ def open_labels(
     grid: Grid,
     classes: Sequence[ClassInfo],
     options: LabelOptions = LabelOptions(),  # noqa: B008  frozen
+    near: Window | None = None,
 ) -> Labels:
-    """Open the labels of a scene with this grid.
+    """Open the labels of a scene with this grid; all, or to be read in a window of it.
 
     A class raster is read as it is if its grid is the scene's (to 1/100 pixel), or if one of the
     two has no georeference and their sizes agree; otherwise it is warped, nearest neighbour.
@@ -91,14 +98,14 @@ def open_labels(
     polygons of several classes overlap, the class with the highest value wins, and no label wins
     over all. Outside of all polygons is the class named background, else the first. With
     `class_field` a polygon's class is the one with that name, else with that value; without, it is
-    the other of two.
+    the other of two. With `separate_px` that class also lies in gaps between touching features.
 
     Raises:
         InputError: they cannot be used for this scene; the message says why.
     """
     with ExitStack() as stack:
         if is_vectors(source):
-            burner = make_burner(source, grid, classes, options)
+            burner = make_burner(source, grid, classes, options, near)
             fill = find_outside(classes).value
             return Labels(
                 lambda w: _burn_mirrored(burner, grid, w, fill), _note(source, grid), stack
@@ -169,14 +176,20 @@ def _read_raster(
 
 
 def make_burner(
-    source: str | Path, grid: Grid, classes: Sequence[ClassInfo], options: LabelOptions
-) -> Burner:
+    source: str | Path,
+    grid: Grid,
+    classes: Sequence[ClassInfo],
+    options: LabelOptions,
+    near: Window | None = None,
+) -> AnyBurner:
     """The polygons of vector labels on a grid, with class values, in the order of burning.
+
+    Of a file with many, only those near a window, if one is given.
 
     Raises:
         InputError: they cannot be used for this scene; the message says why.
     """
-    frame = _read_on(source, grid, options)
+    frame = _read_on(source, grid, options, near)
     if options.class_field is not None:
         values = to_feature_values(frame[options.class_field], source, classes, options)
     elif len(classes) == 2:
@@ -191,13 +204,27 @@ def make_burner(
         layer = open_vectors(source)
         if layer.bounds is not None and layer.crs is not None:
             _require_overlap(source, layer.bounds, layer.crs, grid)
+    polygons = np.array(frame.geometry.array)
+    if options.separate_px:
+        features = frame.index.to_numpy(np.int64)
+        return InstanceBurner(polygons, values, features, grid, options.separate_px)
     order = np.argsort(values, kind="stable")  # of equal ones, the file's order
-    return Burner(np.array(frame.geometry.array)[order], values[order], grid)
+    return Burner(polygons[order], values[order], grid)
 
 
-def _read_on(source: str | Path, grid: Grid, options: LabelOptions) -> GeoDataFrame:
-    """The polygons that may touch a grid: of a file with many, only they are read."""
-    bounds = grid.bounds() if open_vectors(source).features > MAX_WHOLE else None
+def is_read_by_bounds(source: str | Path) -> bool:
+    """Whether a vector file has so many features that only those of a place are read."""
+    return open_vectors(source).features > MAX_WHOLE
+
+
+def _read_on(
+    source: str | Path, grid: Grid, options: LabelOptions, near: Window | None
+) -> GeoDataFrame:
+    """The polygons that may touch a grid, or a window of it: of a file with many, only they."""
+    bounds = grid.bounds() if is_read_by_bounds(source) else None
+    if bounds is not None and near is not None:
+        room = options.separate_px + ROOM + max(near.shape) // 100  # the sides bend in other CRSs
+        return read_polygons(source, grid.crs, options, grid.bounds(near.pad(room)))
     frame = _read_cached(os.fspath(source), modified_at(source), grid.crs, options, bounds)
     west, south, east, north = grid.bounds()
     b = frame.bounds
@@ -213,7 +240,7 @@ def _read_cached(
     return read_polygons(path, crs, options, bounds)
 
 
-def _burn_mirrored(burner: Burner, grid: Grid, window: Window, fill: int) -> NDArray[np.uint8]:
+def _burn_mirrored(burner: AnyBurner, grid: Grid, window: Window, fill: int) -> NDArray[np.uint8]:
     if not window.area or grid.extent.contains(window):
         return burner.burn(window, fill)
     rows = mirror_indices(window.row_off, window.row_end, grid.height)

@@ -50,12 +50,14 @@ class Projection:
         """
         if not len(geometries):
             return geometries
-        kind, points, (rings, *others) = shapely.to_ragged_array(geometries)
-        points, rings = add_corners(points, rings, self._grid)
-        points = np.column_stack(self._transformer.transform(points[:, 0], points[:, 1]))
-        if not np.isfinite(points).all():
+        kind, points, offsets = shapely.to_ragged_array(geometries)
+        dense, rings = add_corners(points, offsets[0], self._grid)
+        moved = np.column_stack(self._transformer.transform(dense[:, 0], dense[:, 1]))
+        if not np.isfinite(moved).all():
             raise self._refuse("lie where it is not defined")
-        placed = np.asarray(shapely.from_ragged_array(kind, points, (rings, *others)), np.object_)
+        placed = np.asarray(
+            shapely.from_ragged_array(kind, moved, (rings, *offsets[1:])), np.object_
+        )
         if self.is_cut:
             placed = cut_at_180(placed)
         if not shapely.is_valid(placed).all():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import shapely
@@ -19,6 +19,8 @@ from shapely.geometry.base import BaseGeometry
 
 from geounet.raster import Grid, Window
 from geounet.vector.compiling import compiled
+
+T = TypeVar("T", np.uint8, np.int32)
 
 
 class Shapes(NamedTuple):
@@ -35,26 +37,24 @@ class Shapes(NamedTuple):
     polygons: NDArray[np.int64]
 
 
-class Burner:
+class Burner(Generic[T]):
     """Polygons with values, ready to be burnt. Where they overlap, the last wins."""
 
-    def __init__(
-        self, geometries: NDArray[np.object_], values: NDArray[np.uint8], grid: Grid
-    ) -> None:
-        """Take polygons (N,) in the grid's CRS, and a value (N,) for each."""
+    def __init__(self, geometries: NDArray[np.object_], values: NDArray[T], grid: Grid) -> None:
+        """Take polygons (N,) in the grid's CRS, and a value (N,) for each: uint8 or int32."""
         pixels = shapely.transform(geometries, lambda xy: _transform(xy, ~grid.transform))
-        self._values = values
+        self._values: NDArray[T] = values
         self._tree = shapely.STRtree(pixels)
         self._shapes = _flatten(pixels)
 
-    def burn(self, window: Window, fill: int = 0) -> NDArray[np.uint8]:
+    def burn(self, window: Window, fill: int = 0) -> NDArray[T]:
         """Values (H, W) of the polygons that hold each pixel's centre, `fill` where none does.
 
         A centre exactly on an edge is in the polygon to the right of it or below, so that of two
         neighbours just one has it. The window may reach beyond the grid.
         `burn(w) == burn(whole)[w.slices()]`.
         """
-        burnt = np.full(window.shape, fill, np.uint8)
+        burnt: NDArray[T] = np.full(window.shape, fill, self._values.dtype)
         box = shapely.box(window.col_off, window.row_off, window.col_end, window.row_end)
         found = np.sort(self._tree.query(box))
         origin = window.row_off, window.col_off
@@ -70,7 +70,7 @@ def rasterize_inside(geometry: BaseGeometry, grid: Grid, window: Window) -> NDAr
 
 
 @lru_cache(maxsize=64)
-def _burner_of(geometry: BaseGeometry, grid: Grid) -> Burner:
+def _burner_of(geometry: BaseGeometry, grid: Grid) -> Burner[np.uint8]:
     """One AOI is asked for in thousands of windows."""
     parts = shapely.get_parts(geometry)
     return Burner(parts, np.ones(len(parts), np.uint8), grid)
@@ -94,9 +94,9 @@ def _flatten(polygons: NDArray[np.object_]) -> Shapes:
 def _burn_polygons(
     shapes: Shapes,
     chosen: NDArray[np.intp],
-    values: NDArray[np.uint8],
+    values: NDArray[T],
     origin: tuple[int, int],
-    out: NDArray[np.uint8],
+    out: NDArray[T],
 ) -> None:
     """Write the value of each chosen polygon where it holds the centre of a pixel.
 
@@ -146,7 +146,7 @@ def _mark_crossings(
 
 @compiled
 def _fill_between(
-    crossed: NDArray[np.bool_], box: tuple[int, int, int, int], value: int, out: NDArray[np.uint8]
+    crossed: NDArray[np.bool_], box: tuple[int, int, int, int], value: T, out: NDArray[T]
 ) -> None:
     """Write the value between odd and even marks, row by row, and wipe the marks."""
     top, bottom, left, right = box

@@ -32,7 +32,7 @@ def read_polygons(
 ) -> GeoDataFrame:
     """The polygons of a vector file, single-part, valid and two-dimensional, in a raster's CRS.
 
-    Invalid ones are repaired, empty and missing ones left out. In file order.
+    Invalid ones are repaired, empty and missing ones left out. In the order of the features.
 
     Args:
         path: the file, or `FILE|layername=NAME`.
@@ -41,8 +41,8 @@ def read_polygons(
         bounds: what to read, in `crs`; None: everything.
 
     Returns:
-        `geometry` and the class column, if one is asked for, without missing values. No row if
-        nothing lies in the bounds.
+        `geometry` and the class column, if one is asked for, without missing values; the index is
+        the number of the feature in the file. No row if nothing lies in the bounds.
 
     Raises:
         InputError: the file cannot be used; the message says why.
@@ -52,7 +52,7 @@ def read_polygons(
     if options.class_field is not None:
         source.require_column(options.class_field)
     frame = _read(source, crs, options, bounds)
-    frame = frame[~(frame.geometry.isna() | frame.geometry.is_empty)].explode(ignore_index=True)
+    frame = frame[~(frame.geometry.isna() | frame.geometry.is_empty)].explode()
     if not len(frame) and bounds is None:
         raise InputError(f"{source} has no geometry in any feature; give a file with polygons")
     _require_areas(frame, source, options)
@@ -108,9 +108,14 @@ def _read(
     box = search_box(source, crs, bounds, options.line_width_m or 0.0)
     columns = [] if options.class_field is None else [options.class_field]
     frame = pyogrio.read_dataframe(
-        source.path, layer=source.layer, columns=columns, bbox=box, force_2d=True
+        source.path,
+        layer=source.layer,
+        columns=columns,
+        bbox=box,
+        force_2d=True,
+        fid_as_index=True,
     )
-    return GeoDataFrame(frame)
+    return GeoDataFrame(frame.sort_index(kind="stable"))  # an index of space has its own order
 
 
 def _require_areas(frame: GeoDataFrame, source: VectorSource, options: LabelOptions) -> None:
@@ -143,10 +148,10 @@ def _repair(frame: GeoDataFrame) -> GeoDataFrame:
     geometries = np.array(frame.geometry.array)
     broken = ~shapely.is_valid(geometries)
     if not broken.any():
-        return frame.reset_index(drop=True)
+        return frame
     geometries[broken] = shapely.make_valid(
         geometries[broken], method="structure", keep_collapsed=False
     )
     repaired = frame.set_geometry(GeoSeries(geometries, index=frame.index, crs=frame.crs))
-    repaired = repaired[~repaired.is_empty].explode(ignore_index=True)
+    repaired = repaired[~repaired.is_empty].explode()
     return geopandas.GeoDataFrame(repaired[repaired.geom_type == "Polygon"])
