@@ -31,6 +31,7 @@ from geounet.inference import (
     resolve_runtime,
     verify,
 )
+from geounet.inference.blended_engine import choose_blend
 from geounet.inference.blending import Accumulator, Blend, plan_blended_tiles
 from geounet.models import Band, Model, ModelSpec, build_network, measure_reach
 from geounet.models.receptive_field import make_noise
@@ -220,6 +221,17 @@ def test_the_rim_hides_the_border_of_tiles(tmp_path):
     expected = np.exp(raw) / np.exp(raw).sum(0)
     np.testing.assert_allclose(scores, expected, atol=1e-4)
     assert (mask == 3 * expected.argmax(0)).mean() > 0.999
+
+
+@pytest.mark.parametrize(("tile", "stride"), [(64, 8), (128, 16), (256, 32), (1024, 32), (448, 14)])
+def test_tiles_lie_on_the_lattice(tile, stride):
+    """Otherwise poolings fall differently in each of them: 1 % of the labels of a trained one."""
+    blend = choose_blend([(Blur(7), wrap(Blur(7), stride=stride).spec)], tile)
+    region = window(0, 0, 3 * tile, tile)
+    for one in plan_blended_tiles(region, blend):
+        assert one.read.row_off % stride == one.read.col_off % stride == 0
+    assert blend.rim >= 7
+    assert blend.step > tile // 4
 
 
 def test_reach_is_measured():
