@@ -55,9 +55,8 @@ class Projection:
         moved = np.column_stack(self._transformer.transform(dense[:, 0], dense[:, 1]))
         if not np.isfinite(moved).all():
             raise self._refuse("lie where it is not defined")
-        placed = np.asarray(
-            shapely.from_ragged_array(kind, moved, (rings, *offsets[1:])), np.object_
-        )
+        nested: list[NDArray[np.int64]] = [rings, *map(np.asarray, offsets[1:])]
+        placed = np.asarray(shapely.from_ragged_array(kind, moved, nested), np.object_)
         if self.is_cut:
             placed = cut_at_180(placed)
         if not shapely.is_valid(placed).all():
