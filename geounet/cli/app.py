@@ -15,6 +15,7 @@ from geounet.cli.evaluate import evaluate
 from geounet.cli.info import info
 from geounet.cli.polygonize import polygonize
 from geounet.cli.predict import predict
+from geounet.cli.rasterize import rasterize
 from geounet.cli.train import train
 
 app = typer.Typer(
@@ -24,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, predict, polygonize, evaluate, info, demo):
+for command in (train, predict, polygonize, rasterize, evaluate, info, demo):
     app.command()(command)
 
 

@@ -158,6 +158,14 @@ Ignore = Annotated[
         rich_help_panel=LABELS,
     ),
 ]
+Separate = Annotated[
+    int,
+    typer.Option(
+        metavar="PX",
+        help="Gap of background, in pixels, between touching features of one class.",
+        rich_help_panel=LABELS,
+    ),
+]
 Device = Annotated[
     str,
     typer.Option(

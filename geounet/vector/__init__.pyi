@@ -1,5 +1,6 @@
 from .attributes import Measures as Measures
 from .attributes import measure_polygons as measure_polygons
+from .burning import rasterize_inside as rasterize_inside
 from .label_classes import discover_classes as discover_classes
 from .label_classes import find_raster_classes as find_raster_classes
 from .label_classes import parse_classes as parse_classes
@@ -15,9 +16,12 @@ from .polygonizer import Polygonizer as Polygonizer
 from .polygonizer import Regions as Regions
 from .polygonizing import PolygonizeSummary as PolygonizeSummary
 from .polygonizing import polygonize as polygonize
-from .rasterize import rasterize_inside as rasterize_inside
+from .rasterize_options import RasterizeOptions as RasterizeOptions
+from .rasterizing import RasterizeSummary as RasterizeSummary
+from .rasterizing import rasterize as rasterize
 from .reading import read_aoi as read_aoi
 from .reading import read_polygons as read_polygons
+from .separating import find_gaps as find_gaps
 from .source import is_vectors as is_vectors
 from .writing import LayerWriter as LayerWriter
 from .writing import open_writer as open_writer

@@ -18,6 +18,7 @@ from pyproj import CRS
 from geounet.classes import ClassInfo
 from geounet.errors import InputError
 from geounet.raster import Bounds, Grid, Scene, Window, mirror_indices, open_scene, open_warped
+from geounet.vector.burning import Burner
 from geounet.vector.label_options import LabelOptions
 from geounet.vector.label_values import (
     find_outside,
@@ -26,7 +27,6 @@ from geounet.vector.label_values import (
     to_class_values,
     to_feature_values,
 )
-from geounet.vector.rasterize import Burner
 from geounet.vector.reading import format_bounds, read_polygons
 from geounet.vector.separating import InstanceBurner
 from geounet.vector.source import is_vectors, modified_at, open_vectors, project_bounds

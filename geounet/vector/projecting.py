@@ -55,7 +55,7 @@ class Projection:
         moved = np.column_stack(self._transformer.transform(dense[:, 0], dense[:, 1]))
         if not np.isfinite(moved).all():
             raise self._refuse("lie where it is not defined")
-        nested: list[NDArray[np.int64]] = [rings, *map(np.asarray, offsets[1:])]
+        nested = (rings, *(np.asarray(level, np.int64) for level in offsets[1:]))
         placed = np.asarray(shapely.from_ragged_array(kind, moved, nested), np.object_)
         if self.is_cut:
             placed = cut_at_180(placed)

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from geounet.classes import NODATA
 from geounet.raster import Grid, Window
+from geounet.vector.burning import Burner
 from geounet.vector.compiling import compiled
-from geounet.vector.rasterize import Burner
 
 ALONE = -1
 """Kind of instances that need no gap: what is outside, and what has no label."""
