@@ -80,6 +80,27 @@ def polygonize(
             rich_help_panel=p.INPUT,
         ),
     ] = None,
+    crs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="EPSG:N",
+            show_default="the mask's; GeoJSON is always in EPSG:4326",
+            help="CRS to bring the polygons to; areas stay those on the ground.",
+            rich_help_panel=p.OUTPUT,
+        ),
+    ] = PolygonizeOptions.crs,
+    layer: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Name of the layer.", rich_help_panel=p.OUTPUT),
+    ] = PolygonizeOptions.layer,
+    append: Annotated[
+        bool,
+        typer.Option(
+            "--append",
+            help="Add to a GeoPackage, if it exists; what was added before is not added again.",
+            rich_help_panel=p.OUTPUT,
+        ),
+    ] = PolygonizeOptions.append,
     overwrite: p.Overwrite = PolygonizeOptions.overwrite,
     json: p.Json = False,
     quiet: p.Quiet = False,
@@ -99,6 +120,9 @@ def polygonize(
         min_hole_m2=min_hole,
         confidence=confidence,
         scores=scores,
+        crs=crs,
+        layer=layer,
+        append=append,
         overwrite=overwrite,
     )
     from geounet.vector import polygonize as polygonize_mask
@@ -108,4 +132,5 @@ def polygonize(
     if json:
         print_json(summary)
     if not quiet:
-        typer.echo(f"{output}: {summary.polygons} polygons", err=True)
+        known = "" if summary.is_new else ", all of them there already: nothing added"
+        typer.echo(f"{output}: {summary.polygons} polygons{known}", err=True)

@@ -8,6 +8,9 @@ from typing import Literal
 
 from geounet.errors import UsageError
 
+RESERVED = ("gpkg_", "sqlite_", "rtree_", "layer_styles")
+"""Beginnings of names that GeoPackages keep for themselves."""
+
 
 @dataclass(frozen=True, kw_only=True)  # no slots: the command line reads the defaults
 class PolygonizeOptions:
@@ -23,7 +26,10 @@ class PolygonizeOptions:
         confidence: raster of confidences on the mask's grid; mean and least become columns.
         scores: raster of scores on the mask's grid, bands named after classes; the means become
             columns, and confidence is known without a raster of its own.
+        crs: bring the polygons into this CRS, `EPSG:32645`; None: as the mask. Areas and perimeters
+            are those on the ground all the same. GeoJSON is always in EPSG:4326.
         layer: name of the layer, in formats that have layers.
+        append: add to a GeoPackage, if it exists; polygons that were added before are not again.
         overwrite: replace an existing output.
     """
 
@@ -34,7 +40,9 @@ class PolygonizeOptions:
     min_hole_m2: float = 0
     confidence: str | Path | None = None
     scores: str | Path | None = None
+    crs: str | None = None
     layer: str = "polygons"
+    append: bool = False
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -45,5 +53,9 @@ class PolygonizeOptions:
                 raise UsageError(f"{name} is {area}; give square metres, 0 or more")
         if self.drop_small and self.min_area_m2 == 0:
             raise UsageError("--drop-small does not say what is small; add --min-area")
+        if self.append and self.overwrite:
+            raise UsageError("--append and --overwrite exclude each other; leave one out")
+        if not self.layer.strip() or self.layer.lower().startswith(RESERVED):
+            raise UsageError(f"--layer {self.layer!r} cannot be the name of a layer; give another")
         if self.classes is not None and not self.classes:
             raise UsageError("--classes names no class; name some, or leave it out")

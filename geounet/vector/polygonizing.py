@@ -8,17 +8,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import DTypeLike, NDArray
 
 from geounet.classes import NODATA
 from geounet.errors import InputError
 from geounet.progress import Progress, ProgressCallback, ignore_progress
 from geounet.raster import ClassTable, Scene, read_class_table
-from geounet.vector.attributes import measure_polygons, name_scores
-from geounet.vector.layer import Layer, check_vector_output
+from geounet.vector.columns import make_columns, make_layer
+from geounet.vector.layer import check_vector_output
 from geounet.vector.masks import (
     MaskFiles,
     Strip,
@@ -30,20 +26,9 @@ from geounet.vector.masks import (
 )
 from geounet.vector.options import PolygonizeOptions
 from geounet.vector.polygonizer import Polygonizer, Regions
+from geounet.vector.projecting import choose_projection
 from geounet.vector.sieving import SieveCounts, make_sieve, sieve_strips
 from geounet.vector.writing import open_writer
-
-COLUMNS: Mapping[str, DTypeLike] = {
-    "class_id": np.int32,
-    "class": np.object_,
-    "area_m2": np.float64,
-    "perimeter_m": np.float64,
-    "pixels": np.int64,
-}
-"""Columns of the polygons whatever is known of their pixels."""
-
-SURENESS = ("confidence", "confidence_min")
-"""Columns of the mean and the least confidence."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +37,8 @@ class PolygonizeSummary:
 
     Attributes:
         output: the file written.
-        polygons: its rows.
+        polygons: rows made of the mask.
+        is_new: whether they were written: not if `append` finds all of them there already.
         small: regions smaller than asked for, which were dissolved or dropped.
         holes: holes smaller than asked for, which were filled.
         class_polygons: rows by class, of the classes that occur.
@@ -61,6 +47,7 @@ class PolygonizeSummary:
 
     output: Path
     polygons: int
+    is_new: bool
     small: int
     holes: int
     class_polygons: Mapping[str, int]
@@ -87,7 +74,8 @@ def polygonize(
         progress: called after each strip.
 
     Raises:
-        InputError: mask, confidence or scores cannot be used.
+        InputError: mask, confidence or scores cannot be used, the wanted CRS cannot show the
+            polygons, or the file to append to is of something else.
         UsageError: the output cannot be meant, or it exists.
         ResourceError: the output cannot be written.
     """
@@ -96,25 +84,33 @@ def polygonize(
     sieved = SieveCounts()
     with ExitStack() as stack:
         scene = stack.enter_context(open_mask(mask))
-        check_vector_output(output, scene.grid.crs, overwrite=options.overwrite)
+        mode = {"overwrite": options.overwrite, "append": options.append}
+        check_vector_output(output, scene.grid.crs, **mode)
+        is_geojson = output.suffix.lower() == ".geojson"
+        projection = choose_projection(options.crs, scene.grid, is_geojson=is_geojson)
         table = read_class_table(mask)
         values = _choose_values(table, options, mask)
         files = _open_files(scene, table, values, options, stack)
-        layer = _make_layer(files, options)
-        writer = stack.enter_context(open_writer(output, layer, overwrite=options.overwrite))
+        layer = make_layer(files, options, projection)
+        writer = stack.enter_context(open_writer(output, layer, **mode))
+        writer.require_names("class", {value: table.class_of(value).name for value in values})
         strips = read_strips(files, values)
         if (sieve := make_sieve(options, scene.grid, values)) is not None:
             strips = sieve_strips(strips, sieve, sieved)
         for regions in _find_regions(strips, files, values, options, progress):
             counts.update(regions.values.tolist())
-            writer.write(regions.geometries, _make_columns(regions, table, files))
-        writer.publish([table.class_of(value) for value in sorted(counts)])
+            geometries = regions.geometries
+            placed = geometries if projection is None else projection.apply(geometries)
+            writer.write(placed, make_columns(regions, table, files))
+        classes = [table.class_of(value) for value in sorted(counts)]
+        is_new = writer.publish(classes, Path(mask).name)
     return PolygonizeSummary(
         output=output,
         polygons=counts.total(),
+        is_new=is_new,
         small=sieved.small,
         holes=sieved.holes,
-        class_polygons={table.class_of(value).name: counts[value] for value in sorted(counts)},
+        class_polygons={item.name: counts[item.value] for item in classes},
         elapsed_s=time.monotonic() - started,
     )
 
@@ -147,17 +143,6 @@ def _open_files(
     return MaskFiles(mask, confidence, scores, bands)
 
 
-def _make_layer(files: MaskFiles, options: PolygonizeOptions) -> Layer:
-    known = [*(SURENESS if files.is_sure else ()), *name_scores(files.score_names)]
-    return Layer(
-        name=options.layer,
-        crs=files.mask.grid.crs,
-        columns={**COLUMNS, **dict.fromkeys(known, np.float64)},
-        geometry_type="Polygon" if options.connectivity == 4 else "MultiPolygon",
-        style_field="class_id",
-    )
-
-
 def _find_regions(
     strips: Iterator[Strip],
     files: MaskFiles,
@@ -179,24 +164,3 @@ def _find_regions(
         yield polygonizer.add(strip.values, strip.confidence, strip.scores)
         progress(Progress("polygonize", strip.window.row_end * grid.width, total, "px"))
     yield polygonizer.finish()
-
-
-def _make_columns(regions: Regions, table: ClassTable, files: MaskFiles) -> dict[str, NDArray[Any]]:
-    area_m2, perimeter_m = measure_polygons(regions.geometries, files.mask.grid)
-    columns: dict[str, NDArray[Any]] = {
-        "class_id": regions.values,
-        "class": _name_classes(regions.values, table),
-        "area_m2": area_m2,
-        "perimeter_m": perimeter_m,
-        "pixels": regions.pixels,
-    }
-    if regions.confidence is not None and regions.lowest_confidence is not None:
-        both = regions.confidence, regions.lowest_confidence
-        columns |= zip(SURENESS, both, strict=True)
-    columns |= zip(name_scores(files.score_names), regions.scores.T, strict=True)
-    return columns
-
-
-def _name_classes(values: NDArray[np.uint8], table: ClassTable) -> NDArray[np.object_]:
-    names = np.array([table.class_of(value).name for value in range(NODATA)], np.object_)
-    return np.asarray(names[values], np.object_)

@@ -23,7 +23,7 @@ from pyproj import CRS
 from geounet.classes import ClassInfo
 from geounet.errors import ResourceError
 from geounet.raster import LOCK_FILE, locked_folder, publish
-from geounet.vector.appending import RowsHash, has_layer
+from geounet.vector.appending import RowsHash, has_layer, require_same_names
 from geounet.vector.geojson import convert_to_geojson
 from geounet.vector.geopackage import (
     GEOMETRY,
@@ -73,6 +73,17 @@ class LayerWriter:
         self._waiting: list[tuple[NDArray[np.object_], Mapping[str, NDArray[Any]]]] = []
         nothing = {name: np.zeros(0, dtype) for name, dtype in layer.columns.items()}
         self._append(np.zeros(0, np.object_), nothing, layer_options={"SPATIAL_INDEX": "NO"})
+
+    def require_names(self, name_field: str, names: Mapping[int, str]) -> None:
+        """Nothing, if rows there already call the classes by these names, in this column.
+
+        Raises:
+            InputError: they do not.
+            ResourceError: they cannot be read.
+        """
+        if self._adds_to_layer:
+            with _writing(self.path):
+                require_same_names(self.path, self.layer, name_field, names)
 
     def write(self, geometries: NDArray[np.object_], columns: Mapping[str, NDArray[Any]]) -> None:
         """Add rows: geometries (N,), and for each column of the layer an array (N,).
