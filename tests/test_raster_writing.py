@@ -6,10 +6,13 @@ import pytest
 import rasterio
 from affine import Affine
 from pyproj import CRS
+from rasterio.errors import RasterioIOError
+from rasterio.windows import Window
 from rasters import read_raster
 
 from geounet.errors import ResourceError
-from geounet.raster import Grid, pixel_grid, write_part, write_whole
+from geounet.raster import Grid, is_whole, pixel_grid, write_part, write_whole
+from geounet.raster.writing import check_blocks
 
 GRID = Grid(40, 50, Affine(0.5, 0, 5e5, 0, -0.5, 5e6), CRS("EPSG:32633"))
 
@@ -89,3 +92,34 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path):
         [sys.executable, "-c", FULL_DISK, tmp_path / "a.tif"], capture_output=True, text=True
     )
     assert done.returncode == 5, done.stderr
+
+
+def test_blocks_that_a_failed_write_left_out_or_broken_are_found(tmp_path):
+    path = tmp_path / "a.tif"
+    grid = Grid(1100, 1300, GRID.transform, GRID.crs)
+    write_part(path, grid, noise(2, 1100, 1300), nodata=255)
+    check_blocks(path)
+    with rasterio.open(path) as source:
+        offset = int(source.get_tag_item("BLOCK_OFFSET_1_1", "TIFF", bidx=2))
+    content = bytearray(path.read_bytes())
+    content[offset : offset + 500] = bytes(500)
+    path.write_bytes(content)
+    with pytest.raises(RasterioIOError):
+        check_blocks(path)
+    profile = {"driver": "GTiff", "width": 1300, "height": 1100, "count": 2, "dtype": "uint8"}
+    tiles = {"tiled": True, "blockxsize": 512, "blockysize": 512, "sparse_ok": True}
+    with rasterio.open(path, "w", **profile, **tiles, transform=GRID.transform) as target:
+        target.write(noise(2, 1100, 512), window=Window(0, 0, 512, 1100))
+    with pytest.raises(RasterioIOError, match="block 1, 0 is missing"):
+        check_blocks(path)
+
+
+@pytest.mark.parametrize("size", [0, 100, 5000, -1])
+def test_a_part_that_is_cut_off_is_not_whole(tmp_path, size):
+    path = tmp_path / "a.tif"
+    assert not is_whole(path, (700, 600))
+    write_part(path, pixel_grid(700, 600), noise(2, 700, 600), nodata=255, band_names=["a", "b"])
+    assert is_whole(path, (700, 600))
+    assert not is_whole(path, (600, 700))
+    path.write_bytes(path.read_bytes()[:size])
+    assert not is_whole(path, (700, 600))
