@@ -35,7 +35,7 @@ def locked_folder(folder: Path, output: Path) -> Iterator[None]:
     Raises:
         ResourceError: another run is in it, or it cannot be made.
     """
-    with guard_writing(folder):
+    with guard_writing(output):
         descriptor = _lock(folder)
     if descriptor is None:
         raise ResourceError(
