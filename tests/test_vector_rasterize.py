@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+
 import geopandas as gpd
 import numpy as np
 import pytest
@@ -189,3 +193,25 @@ def test_what_cannot_be_burnt_is_refused(files, tmp_path):
     with pytest.raises(InputError, match="the raster has no georeference"):
         run((bare, vectors, output))
     assert not output.exists()
+
+
+KILLED = """
+import os, signal
+from geounet.vector import rasterizing
+rasterizing.assemble = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+rasterizing.rasterize({vectors!r}, {scene!r}, {output!r})
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_what_a_killed_run_leaves_is_cleared_by_the_next(files):
+    scene, vectors, output = map(str, files)
+    script = KILLED.format(vectors=vectors, scene=scene, output=output)
+    code = subprocess.run([sys.executable, "-c", script], check=False).returncode
+    assert code == -signal.SIGKILL
+    folder = files[2].parent
+    assert {path.name for path in folder.iterdir()} > {".labels.tif.parts"}
+    assert not files[2].exists()
+    run(files)
+    names = {"scene.tif", "discs.gpkg", "labels.tif", "labels.tif.aux.xml"}
+    assert {path.name for path in folder.iterdir()} == names
