@@ -9,13 +9,14 @@ import numpy as np
 from geounet.inference.blended_engine import BlendedEngine
 from geounet.inference.engine import Engine
 from geounet.inference.memory import activation_bytes
+from geounet.inference.options import PredictOptions
 from geounet.inference.parts import BLOCK
 from geounet.inference.runtime import Runtime, free_memory, held_memory
 from geounet.inference.streaming import TILES_AHEAD
 from geounet.models import Model
 
 CACHE_BYTES = 128 * 2**20
-"""GDAL's block cache: neighbouring tiles share a margin, not more."""
+"""GDAL's block cache at most: neighbouring tiles share a margin, not more."""
 
 STRIP_BYTES = 128 * 2**20
 """Bytes of the scores of blended tiles that wait for their neighbours, at most."""
@@ -26,8 +27,11 @@ DEFAULT_BYTES = 2 * 10**9
 LIBRARY_BYTES = 800 * 2**20
 """What libraries and models hold before a run, at most; the rest of the process is not its own."""
 
-SLACK_BYTES = 128 * 2**20
-"""What allocators keep of what was freed."""
+SLACK_BYTES = 48 * 2**20
+"""What is loaded later, and what allocators keep of what was freed beside a share of the tiles."""
+
+SLACK_SHARE = 0.1
+"""That share, as measured."""
 
 
 def choose_limit(runtime: Runtime) -> int:
@@ -38,8 +42,13 @@ def choose_limit(runtime: Runtime) -> int:
     return min((free + held_memory()) // 2, DEFAULT_BYTES)
 
 
+def choose_cache(limit: int | None) -> int:
+    """Bytes of GDAL's block cache for a run that is limited; None: by default."""
+    return min(CACHE_BYTES, (limit or DEFAULT_BYTES) // 16)
+
+
 def count_memory(
-    models: Sequence[Model], engine: Engine, side: int, batch: int, readers: int = 1
+    models: Sequence[Model], engine: Engine, side: int, batch: int, options: PredictOptions
 ) -> int:
     """Bytes that a run with batches of tiles of a side takes at most.
 
@@ -47,17 +56,18 @@ def count_memory(
     """
     if isinstance(engine, BlendedEngine):
         scores = 4 * engine.classes * side**2 * (TILES_AHEAD + 2 * batch)
-        return STRIP_BYTES + scores + count_memory(models, engine.tiles, side, batch, readers)
+        return STRIP_BYTES + scores + count_memory(models, engine.tiles, side, batch, options)
     read = (side + 2 * engine.geometry.read_margin) ** 2
     computed = batch * _count_computing(models, engine, side)
     if engine.runtime.device.type != "cpu":
         return computed
     pixel_bytes = 1 + sum(np.dtype(band.dtype).itemsize for band in models[0].spec.bands)
-    waiting = ((TILES_AHEAD + 1) * readers + 2 * batch) * pixel_bytes * read
+    waiting = ((TILES_AHEAD + 1) * options.readers + 2 * batch) * pixel_bytes * read
     results = (2 * TILES_AHEAD + 2 + batch) * count_output_bytes(engine) * side**2
     columns = 2 * count_output_bytes(engine) * side * (side + BLOCK)
-    held = min(held_memory(), LIBRARY_BYTES) + CACHE_BYTES + SLACK_BYTES
-    return held + computed + waiting + results + columns
+    slack = SLACK_BYTES + round(SLACK_SHARE * computed)
+    kept = min(held_memory(), LIBRARY_BYTES) + choose_cache(options.max_memory)
+    return kept + slack + computed + waiting + results + columns
 
 
 def count_output_bytes(engine: Engine) -> int:

@@ -110,9 +110,7 @@ def foresee(
             engine=engine.name,
             device=str(engine.runtime.device),
             precision=engine.runtime.precision,
-            memory_bytes=count_memory(
-                models, engine, max(plan.tile_shape), plan.batch, options.readers
-            ),
+            memory_bytes=count_memory(models, engine, max(plan.tile_shape), plan.batch, options),
             output_bytes={kind: x.nbytes * plan.area.extent.area for kind, x in blanks.items()},
             expected_s=None if per_tile is None else per_tile * tiles,
         )

@@ -63,7 +63,7 @@ def make_plan(
         _check_memory(models, engine, batch, options)
         shape = (engine.blend.tile, engine.blend.tile)
         return Plan(area, extent, aoi, shape, batch, _choose_blended_rows(extent, engine))
-    side = options.tile or _choose_tile(models, engine, batch, options.readers, budget)
+    side = options.tile or _choose_tile(models, engine, batch, options, budget)
     tile_shape = fit_tile(extent, max(side, engine.geometry.stride), engine.geometry.stride)
     part_rows = choose_part_rows(extent, tile_shape[0], count_output_bytes(engine))
     return Plan(area, extent, aoi, tile_shape, batch, part_rows)
@@ -99,10 +99,10 @@ def list_parts(plan: Plan, part_rows: int, engine: Engine, scene: SceneLike) -> 
 
 
 def _choose_tile(
-    models: Sequence[Model], engine: Engine, batch: int, readers: int, budget: int
+    models: Sequence[Model], engine: Engine, batch: int, options: PredictOptions, budget: int
 ) -> int:
     for side in TILE_SIDES:
-        if count_memory(models, engine, side, batch, readers) <= budget:
+        if count_memory(models, engine, side, batch, options) <= budget:
             return side
     raise ResourceError(
         f"{budget / 2**20:.0f} MB of memory are too little for this model even at tiles of "
@@ -114,7 +114,7 @@ def _check_memory(
     models: Sequence[Model], engine: BlendedEngine, batch: int, options: PredictOptions
 ) -> None:
     """Refuse blended tiles that do not fit what is allowed: a smaller one is another result."""
-    needed = count_memory(models, engine, engine.blend.tile, batch, options.readers)
+    needed = count_memory(models, engine, engine.blend.tile, batch, options)
     if options.max_memory is not None and needed > options.max_memory:
         raise ResourceError(
             f"tiles of {engine.blend.tile} need about {needed / 2**20:.0f} MB of memory, "

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from geounet.errors import UsageError
-from geounet.inference.budget import CACHE_BYTES
+from geounet.inference.budget import choose_cache
 from geounet.inference.engine import Engine
 from geounet.inference.fit import fit_scene
 from geounet.inference.job import check_output
@@ -59,7 +59,7 @@ def prepare(
         UsageError, InputError, ModelError, ResourceError: as `predict`.
     """
     models = load_models(model)
-    with limit_cache(CACHE_BYTES), open_image(image, options) as own:
+    with limit_cache(choose_cache(options.max_memory)), open_image(image, options) as own:
         scene = fit_scene([one.spec for one in models], own, options)
         engine = start_engine(models, scene.dtype, options)
         yield Prepared(scene, models, engine, make_plan(scene, models, engine, options))
