@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 from networks import make_model
 from rasters import read_raster, write_raster
@@ -30,7 +31,8 @@ def test_scores_are_probabilities_and_agree_with_the_mask(tmp_path):
     pixels = make_pixels(70, 90)
     pixels[:, :9, :9] = 0
     scene = write_raster(tmp_path / "scene.tif", pixels, nodata=0)
-    for dtype in ("uint8", "float32"):
+    found = {}
+    for dtype in ("uint8", "float16", "float32"):
         predict(
             scene, model, tmp_path / "mask.tif",
             PredictOptions(
@@ -40,17 +42,18 @@ def test_scores_are_probabilities_and_agree_with_the_mask(tmp_path):
         )  # fmt: skip
         mask, scores = read_raster(tmp_path / "mask.tif")[0], read_raster(tmp_path / "scores.tif")
         valid = mask != NODATA
-        assert scores.dtype == dtype
+        found[dtype] = scores
+        assert scores.dtype == ("uint8" if dtype == "uint8" else "float32")  # as GDAL shows halves
         assert scores.shape == (3, 70, 90)
-        assert (np.isnan(scores) if dtype == "float32" else scores == 255)[:, ~valid].all()
-        whole = 1 if dtype == "float32" else 254
-        np.testing.assert_allclose(
-            scores[:, valid].sum(0, dtype=float), whole, atol=1e-5 if whole == 1 else 1.5
-        )
+        assert (scores == 255 if dtype == "uint8" else np.isnan(scores))[:, ~valid].all()
+        whole, tolerance = {"uint8": (254, 1.5), "float16": (1, 1e-3), "float32": (1, 1e-5)}[dtype]
+        np.testing.assert_allclose(scores[:, valid].sum(0, dtype=float), whole, atol=tolerance)
         highest = scores[:, valid].max(0)
         assert (np.take_along_axis(scores[:, valid], mask[valid][None], 0)[0] == highest).all()
         steps = np.rint(highest * (254 / whole))
-        assert (read_raster(tmp_path / "confidence.tif")[0][valid] == steps).all()
+        difference = np.abs(read_raster(tmp_path / "confidence.tif")[0][valid] - steps)
+        assert difference.max() <= (dtype == "float16")
+    np.testing.assert_array_equal(found["float16"], found["float32"].astype(np.float16))
 
 
 @pytest.mark.parametrize("turn", range(8))
@@ -128,3 +131,16 @@ def test_ensemble_of_other_classes_is_refused(tmp_path):
     scene = write_raster(tmp_path / "scene.tif", make_pixels(20, 20))
     with pytest.raises(ModelError, match="must agree"):
         predict(scene, models, tmp_path / "mask.tif")
+
+
+@pytest.mark.parametrize("side", [70, 1100])
+def test_halves_are_stored_in_two_bytes(tmp_path, side):
+    """In the file and, where there are some, in its overviews."""
+    _, model = make_model(tmp_path, width=2, depth=2)
+    scene = write_raster(tmp_path / "scene.tif", make_pixels(side, side))
+    scores = tmp_path / "scores.tif"
+    options = PredictOptions(scores=scores, scores_dtype="float16", precision="float32")
+    predict(scene, model, tmp_path / "mask.tif", options)
+    with rasterio.open(scores) as dataset:
+        assert dataset.tags(1, ns="IMAGE_STRUCTURE")["NBITS"] == "16"
+        assert bool(dataset.overviews(1)) == (side > 512)

@@ -74,7 +74,7 @@ def predict(
         ),
     ] = PredictOptions.scores,
     scores_dtype: Annotated[
-        Literal["uint8", "float32"],
+        Literal["uint8", "float16", "float32"],
         typer.Option(help="uint8: in 1/254.", rich_help_panel=p.OUTPUT),
     ] = PredictOptions.scores_dtype,
     tta: Annotated[

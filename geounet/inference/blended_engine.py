@@ -86,7 +86,9 @@ class BlendedEngine:
             outputs["confidence"] = _quantise(scores.max(axis=0), has_data)
         if self.request.scores is not None:
             is_uint8 = self.request.scores == "uint8"
-            outputs["scores"] = _quantise(scores, has_data) if is_uint8 else scores
+            outputs["scores"] = (
+                _quantise(scores, has_data) if is_uint8 else scores.astype(self.request.scores)
+            )
         return outputs
 
 

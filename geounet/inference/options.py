@@ -10,6 +10,7 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 EngineName = Literal["auto", "torch", "openvino"]
 
 Tta = Literal["none", "flip", "d4"]
+ScoresDtype = Literal["uint8", "float16", "float32"]
 
 Bounds = tuple[float, float, float, float]
 """West, south, east, north."""
@@ -35,7 +36,7 @@ class PredictOptions:
         readers: threads that read the scene.
         confidence: also write the winning class's probability here.
         scores: also write the probabilities of all classes here, a band each.
-        scores_dtype: "uint8": in 1/254, 255 is no data; or "float32", NaN is no data.
+        scores_dtype: "uint8": in 1/254, 255 is no data; "float16" or "float32": NaN is no data.
         tta: average over the symmetries of the square: "flip" four, "d4" all eight.
         overwrite: replace existing outputs.
     """
@@ -55,6 +56,6 @@ class PredictOptions:
     readers: int = 1
     confidence: Path | None = None
     scores: Path | None = None
-    scores_dtype: Literal["uint8", "float32"] = "uint8"
+    scores_dtype: ScoresDtype = "uint8"
     tta: Tta = "none"
     overwrite: bool = False

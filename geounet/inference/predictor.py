@@ -11,7 +11,7 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from geounet.classes import NODATA
 from geounet.errors import ModelError
-from geounet.inference.options import Tta
+from geounet.inference.options import ScoresDtype, Tta
 from geounet.models import Geometry, ModelSpec, find_geometry, to_inference_form
 
 TURNS: dict[Tta, tuple[int, ...]] = {"none": (0,), "flip": (0, 2, 4, 6), "d4": tuple(range(8))}
@@ -36,12 +36,12 @@ class Request:
 
     Attributes:
         confidence: the winning class's probability.
-        scores: all classes' probabilities: "uint8" in 1/254, "float32", or None.
+        scores: all classes' probabilities: "uint8" in 1/254, "float16", "float32", or None.
         tta: symmetries over which probabilities are averaged.
     """
 
     confidence: bool = False
-    scores: Literal["uint8", "float32"] | None = None
+    scores: ScoresDtype | None = None
     tta: Tta = "none"
 
     @property
@@ -99,7 +99,7 @@ class Predictor(nn.Module):
 
         Returns:
             mask uint8 (N, H, W); if requested confidence uint8 (N, H, W) and scores
-            (N, K, H, W); 255 (or NaN in float32 scores) where not valid.
+            (N, K, H, W); 255 (or NaN in scores of floats) where not valid.
         """
         kept = trim(valid, self.geometry.read_margin)  # (N, H, W)
         scores = self._average(image, valid)  # (N, K, H, W)
@@ -112,8 +112,9 @@ class Predictor(nn.Module):
                 outputs["confidence"] = _quantise(probability.amax(dim=1), kept)
             if self.request.scores == "uint8":
                 outputs["scores"] = _quantise(probability, kept[:, None])
-            elif self.request.scores == "float32":
-                outputs["scores"] = probability.masked_fill(~kept[:, None], math.nan)
+            elif self.request.scores is not None:
+                dtype = torch.float16 if self.request.scores == "float16" else torch.float32
+                outputs["scores"] = probability.masked_fill(~kept[:, None], math.nan).to(dtype)
         return outputs
 
     def set_precision(self, dtype: torch.dtype) -> None:

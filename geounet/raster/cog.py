@@ -32,7 +32,14 @@ from geounet.raster.vrt import (
     to_bytes,
 )
 from geounet.raster.window import Window
-from geounet.raster.writing import BLOCK, check_blocks, choose_predictor, flush, guard_writing
+from geounet.raster.writing import (
+    BLOCK,
+    HALF_BITS,
+    check_blocks,
+    choose_predictor,
+    flush,
+    guard_writing,
+)
 
 CACHE_BYTES = 256 * 2**20
 """GDAL's block cache while assembling: a row of blocks of a scene 500,000 pixels wide."""
@@ -75,7 +82,7 @@ def assemble(
             overviews = write_overviews(mosaic, folder, "mode" if classes else "average")
             _add_overviews(root, overviews)
             mosaic.write_bytes(to_bytes(root))
-            _convert(mosaic, target)
+            _convert(mosaic, target, _is_half(parts[0][0]))
         _check(target, len(overviews))
         _publish_both(target, _name_classes(classes) if classes else None, output)
 
@@ -180,7 +187,13 @@ def _name_workspace(output: Path) -> Path:
     return output.with_name(f".{output.name}.tmp")
 
 
-def _convert(source: Path, target: Path) -> None:
+def _is_half(path: Path) -> bool:
+    """Whether a part is stored as float16."""
+    with open_dataset(path) as part:
+        return bool(part.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") == str(HALF_BITS))
+
+
+def _convert(source: Path, target: Path, is_half: bool) -> None:
     with open_dataset(source) as dataset:
         rasterio.shutil.copy(
             dataset,
@@ -192,6 +205,7 @@ def _convert(source: Path, target: Path) -> None:
             blocksize=BLOCK,
             bigtiff="if_safer",
             num_threads="all_cpus",
+            **({"nbits": HALF_BITS} if is_half else {}),
         )
 
 

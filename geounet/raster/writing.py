@@ -41,6 +41,9 @@ MEMORY_BYTES = 32 * 2**20
 """Bytes of pixels up to which a part is made in memory. A larger one is made on disk and read back,
 since GDAL reports a full disk late, or not at all."""
 
+HALF_BITS = 16
+"""GDAL's NBITS of float16: the creation option, and the metadata item of the band."""
+
 WriteWindow = Callable[[Window, NDArray[Any]], None]
 """Writes the pixels (H, W) or (bands, H, W) of a window."""
 
@@ -94,7 +97,8 @@ def open_part(
             def write(window: Window, array: NDArray[Any]) -> None:
                 inside = RasterioWindow(window.col_off, window.row_off, window.width, window.height)
                 with guard_writing(path):
-                    target.write(array[None] if array.ndim == 2 else array, window=inside)
+                    pixels = array[None] if array.ndim == 2 else array
+                    target.write(pixels.astype(target.dtypes[0], copy=False), window=inside)
 
             yield write
             with guard_writing(path):
@@ -114,9 +118,12 @@ def create_tiled(
 ) -> Iterator[DatasetWriter]:
     """Create an intermediate GeoTIFF and open it for writing.
 
-    Nothing is inherited from the scene's file: its JPEG, YCbCr or WEBP would spoil a mask.
+    Nothing is inherited from the scene's file: its JPEG, YCbCr or WEBP would spoil a mask. float16
+    is stored as GDAL does, which shows it as float32.
     """
     options: dict[str, Any] = {}
+    if np.dtype(dtype) == np.float16:
+        dtype, options["nbits"] = np.float32, HALF_BITS
     if not grid.transform.is_identity:
         options["transform"] = grid.transform
     if grid.crs is not None:
