@@ -151,6 +151,43 @@ def test_polygons_across_the_180th_meridian_are_cut_there(tmp_path):
     assert area == pytest.approx(frame.area_m2.iloc[0], rel=3e-3)
 
 
+WORLD = np.ones((9, 36), np.uint8)
+WORLD[2:7, 3:30] = 2
+"""Of 10 and 20 degrees: a sea around a land that is wider than half the Earth."""
+
+
+def read_geojson(path, mask, transform, crs):
+    write_raster(path, mask, transform=transform, crs=crs)
+    polygonize(path, path.with_suffix(".geojson"))
+    frame = geopandas.read_file(path.with_suffix(".geojson")).sort_values("class_id")
+    assert frame.is_valid.all()
+    lons, lats = shapely.get_coordinates(frame.geometry.values).T
+    assert (np.abs(lons) <= 180).all()
+    assert (np.abs(lats) <= 90).all()
+    return frame.geometry.tolist()
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:3857"])
+def test_regions_wider_than_half_the_earth_stay_whole(tmp_path, crs):
+    transform = Affine(10.0, 0.0, -180.0, 0.0, -20.0, 90.0)
+    if crs == "EPSG:3857":
+        x, y = Transformer.from_crs(4326, crs, always_xy=True).transform(10, 20)
+        transform = Affine(x, 0.0, -18 * x, 0.0, -y, 4.5 * y)
+    sea, land = read_geojson(tmp_path / "mask.tif", WORLD, transform, crs)
+    assert land.bounds[::2] == pytest.approx((-150, 120), abs=1e-6)
+    assert land.area == pytest.approx(270 * (land.bounds[3] - land.bounds[1]))
+    assert sea.bounds[::2] == pytest.approx((-180, 180), abs=1e-6)
+    assert not sea.intersection(land).area
+
+
+def test_longitudes_beyond_180_come_back(tmp_path):
+    transform = Affine(10.0, 0.0, 0.0, 0.0, -20.0, 90.0)
+    sea, land = read_geojson(tmp_path / "mask.tif", WORLD, transform, "EPSG:4326")
+    assert land.area == 270 * 100
+    assert sorted(part.bounds[::2] for part in land.geoms) == [(-180, -60), (30, 180)]
+    assert sea.area + land.area == 360 * 180
+
+
 def test_a_mask_in_that_crs_is_left_as_it_is():
     grid = Grid(4, 4, UTM, CRS.from_epsg(32633))
     degrees = Grid(4, 4, Affine(1e-4, 0, 5, 0, -1e-4, 50), CRS.from_epsg(4326))

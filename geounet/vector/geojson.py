@@ -46,7 +46,8 @@ def to_wgs84(geometries: NDArray[np.object_], crs: CRS) -> NDArray[np.object_]:
         lons, lats = transformer.transform(points[:, 0], points[:, 1])
         return np.column_stack([lons, lats]).round(DECIMALS)
 
-    projected = cut_at_180(np.asarray(shapely.transform(geometries, project), np.object_))
+    projected = np.asarray(shapely.transform(geometries, project), np.object_)
+    projected = cut_at_180(projected, may_jump=not crs.is_geographic)
     return np.asarray(shapely.orient_polygons(projected), np.object_)
 
 

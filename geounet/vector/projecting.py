@@ -134,22 +134,42 @@ def add_corners(
     return dense, np.concatenate([[0], ends])[rings]
 
 
-def cut_at_180(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
-    """Polygons in degrees; those whose longitudes jump from 180 to -180, as parts on either side.
+def cut_at_180(geometries: NDArray[np.object_], *, may_jump: bool = True) -> NDArray[np.object_]:
+    """Polygons in degrees; those beyond the 180th meridian, as parts on either side of it.
 
-    No region is half the Earth wide.
+    Longitudes may go on beyond 180, or, if they `may_jump`, from there to -180: where two points of
+    a ring are more than half the Earth apart.
     """
     west, _, east, _ = shapely.bounds(geometries).T
-    for index in np.flatnonzero(east - west > 180):
-        geometries[index] = _cut(geometries[index])
+    beyond = (west < -180) | (east > 180)
+    for index in np.flatnonzero(beyond | (may_jump & (east - west > 180))):
+        if beyond[index]:
+            geometries[index] = _cut(geometries[index])
+        elif _jumps(geometries[index]):
+            whole = shapely.transform(
+                geometries[index], lambda xy: np.column_stack([xy[:, 0] % 360, xy[:, 1]])
+            )
+            geometries[index] = _cut(whole)
     return geometries
 
 
+def _jumps(polygon: shapely.Geometry) -> bool:
+    rings = shapely.get_rings(shapely.get_parts(polygon))
+    points, owner = shapely.get_coordinates(rings, return_index=True)
+    return bool(((np.abs(np.diff(points[:, 0])) > 180) & (np.diff(owner) == 0)).any())
+
+
 def _cut(polygon: shapely.Geometry) -> shapely.Geometry:
-    whole = shapely.transform(polygon, lambda xy: np.column_stack([xy[:, 0] % 360, xy[:, 1]]))
-    western = shapely.intersection(whole, shapely.box(0, -90, 180, 90))
-    eastern = shapely.intersection(whole, shapely.box(180, -90, 360, 90))
-    moved = shapely.transform(eastern, lambda xy: np.subtract(xy, (360, 0)))
-    parts = shapely.get_parts(np.array([western, moved], np.object_))
+    """The parts of a polygon whose longitudes go on from -540 to 540, each where it belongs."""
+    found = []
+    for turn in (-360.0, 0.0, 360.0):
+        part = shapely.intersection(polygon, shapely.box(turn - 180, -90, turn + 180, 90))
+        found.append(_shift(part, -turn))
+    whole = shapely.union_all(found)  # those around the whole Earth meet again at their ends
+    parts = shapely.get_parts(whole)
     areas = parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON]
     return shapely.MultiPolygon(shapely.orient_polygons(areas).tolist())
+
+
+def _shift(geometry: shapely.Geometry, degrees: float) -> shapely.Geometry:
+    return shapely.transform(geometry, lambda xy: np.add(xy, (degrees, 0)))
