@@ -161,7 +161,7 @@ def _read_shares(scene: Scene, window: Window, wanted: NDArray[np.bool_]) -> NDA
     """Confidence or scores (bands, H, W), 0 where not wanted."""
     pixels, valid = scene.read(window)
     shares: NDArray[Any] = pixels
-    full = NODATA - 1 if shares.dtype == np.uint8 else 1
+    full = NODATA - 1 if shares.dtype == np.uint8 else 1 + 1e-5  # rounded, or blended
     usable = valid & ((shares >= 0) & (shares <= full)).all(axis=0)
     if (wanted & ~usable).any():
         row, col = np.argwhere(wanted & ~usable)[0]
