@@ -261,6 +261,7 @@ def test_the_output_is_looked_at_first(tmp_path):
         {"min_area_m2": -1},
         {"min_hole_m2": -1},
         {"drop_small": True},
+        {"simplify_m": -1},
         {"classes": ()},
     ],
     ids=str,

@@ -13,6 +13,7 @@ from geounet.cli.summary import print_json
 from geounet.vector.options import PolygonizeOptions
 
 CLEANING = "Regions"
+OUTLINES = "Outlines"
 
 
 def polygonize(
@@ -53,6 +54,14 @@ def polygonize(
             rich_help_panel=CLEANING,
         ),
     ] = PolygonizeOptions.min_hole_m2,
+    simplify: Annotated[
+        float,
+        typer.Option(
+            metavar="M",
+            help="Move borders by up to this to save vertices; neighbours stay neighbours.",
+            rich_help_panel=OUTLINES,
+        ),
+    ] = PolygonizeOptions.simplify_m,
     connectivity: Annotated[
         str,
         typer.Option(
@@ -118,6 +127,7 @@ def polygonize(
         min_area_m2=min_area,
         drop_small=drop_small,
         min_hole_m2=min_hole,
+        simplify_m=simplify,
         confidence=confidence,
         scores=scores,
         crs=crs,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geounet.vector.compiling import compiled
-from geounet.vector.front import HEADS, TAILS, Front, Record, Records, grow
+from geounet.vector.front import HEADS, ROW, TAILS, Front, Record, Records, grow
 
 PIECE = np.dtype([("begin", np.int64), ("end", np.int64), ("next", np.int64)], align=True)
 """A stretch of the archive's points; the next piece of its ring or chain, or -1."""
@@ -49,9 +49,11 @@ class Rings(NamedTuple):
     regions: NDArray[np.int64]  # (R): index of the region
 
     @property
-    def first(self) -> NDArray[np.int32]:
-        """Row and column lines of the rings' first corners (R, 2)."""
-        return self.points[self.offsets[:-1]]
+    def first(self) -> NDArray[np.int64]:
+        """Where the rings' first corners are, counted row by row (R)."""
+        rows, cols = self.points[self.offsets[:-1]].T
+        first: NDArray[np.int64] = (rows & ROW).astype(np.int64) << 32 | cols
+        return first
 
 
 def make_archive() -> Archive:

@@ -25,7 +25,13 @@ CORNER = np.dtype(
     align=True,
 )
 """A turn of a region's boundary. Where another pixel of the class lies opposite, and the boundary
-may come by twice, `col` is inverted (quadrants 0 and 3) or `row` (1 and 2): they are negative."""
+may come by twice, `col` is inverted (quadrants 0 and 3) or `row` (1 and 2): they are negative.
+`row` has the clearance of the point, if it is known, in the bits from CLEARANCE on."""
+
+CLEARANCE = 23
+
+ROW = (1 << CLEARANCE) - 1
+"""The bits of a row."""
 
 REGION = np.dtype(
     [

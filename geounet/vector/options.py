@@ -23,6 +23,8 @@ class PolygonizeOptions:
             longest border; in pixels if the mask has no CRS.
         drop_small: make background of them instead.
         min_hole_m2: fill holes smaller than this: background inside one class.
+        simplify_m: how far borders may be from the edges of pixels, in metres, to have fewer
+            vertices; neighbours keep the same border; in pixels if the mask has no CRS.
         confidence: raster of confidences on the mask's grid; mean and least become columns.
         scores: raster of scores on the mask's grid, bands named after classes; the means become
             columns, and confidence is known without a raster of its own.
@@ -38,6 +40,7 @@ class PolygonizeOptions:
     min_area_m2: float = 0
     drop_small: bool = False
     min_hole_m2: float = 0
+    simplify_m: float = 0
     confidence: str | Path | None = None
     scores: str | Path | None = None
     crs: str | None = None
@@ -51,6 +54,8 @@ class PolygonizeOptions:
         for name, area in (("--min-area", self.min_area_m2), ("--min-hole", self.min_hole_m2)):
             if not 0 <= area < float("inf"):
                 raise UsageError(f"{name} is {area}; give square metres, 0 or more")
+        if not 0 <= self.simplify_m < float("inf"):
+            raise UsageError(f"--simplify is {self.simplify_m}; give metres, 0 or more")
         if self.drop_small and self.min_area_m2 == 0:
             raise UsageError("--drop-small does not say what is small; add --min-area")
         if self.append and self.overwrite:

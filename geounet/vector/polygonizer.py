@@ -18,8 +18,10 @@ from geounet.vector.archive import (
     make_archive,
     take_rings,
 )
+from geounet.vector.clearance import Lookahead, Rows
 from geounet.vector.front import REGION, Records, grow_front, make_front
 from geounet.vector.regions import Closing, close_regions, sweep
+from geounet.vector.simplifying import LARGEST_TOLERANCE, reach_for, simplify_rings
 from geounet.vector.tracing import cut_rings, place_rings
 
 SWEEP_PIXELS = 1 << 20
@@ -88,6 +90,7 @@ class Polygonizer:
         *,
         connectivity: int = 4,
         bands: int = 0,
+        tolerance: float = 0,
     ) -> None:
         """Begin above row 0.
 
@@ -97,6 +100,7 @@ class Polygonizer:
             values: class values to make polygons of; all others, and 255, are left out.
             connectivity: 4, or 8: pixels that touch at a corner are of one region.
             bands: of the scores that come with every strip.
+            tolerance: how far borders may be from the edges of pixels, in pixels; 0: not at all.
         """
         if connectivity not in (4, 8):
             raise ValueError(f"connectivity is 4 or 8, not {connectivity}")
@@ -112,6 +116,9 @@ class Polygonizer:
             np.zeros(0, np.object_),
         )
         self._transform = transform
+        self._tolerance = min(tolerance, LARGEST_TOLERANCE)
+        reach = reach_for(self._tolerance)
+        self._lookahead = Lookahead(width, wanted, reach) if tolerance > 0 else None
         self._is_weighted = False
 
     def add(
@@ -137,16 +144,17 @@ class Polygonizer:
         for row in range(0, len(strip), rows):
             some = slice(row, row + rows)
             sure = None if confidence is None else confidence[some]
-            found.append(
-                self._sweep(strip[some], sure, None if scores is None else scores[:, some])
-            )
+            found.append(self._add(strip[some], sure, None if scores is None else scores[:, some]))
         return _concatenate(found) if found else self._merge(self._held.select(np.zeros(0, int)))
 
     def finish(self) -> Regions:
         """The regions that reach the last row. Nothing can be added afterwards."""
-        return self._sweep(np.full((1, self._front.width), NODATA, np.uint8), None, None)
+        below = np.full((1, self._front.width), NODATA, np.uint8)
+        if self._lookahead is None:
+            return self._add(below, None, None)
+        return self._sweep(self._lookahead.finish())
 
-    def _sweep(
+    def _add(
         self,
         strip: NDArray[np.uint8],
         confidence: NDArray[Any] | None,
@@ -154,8 +162,13 @@ class Polygonizer:
     ) -> Regions:
         strip = np.ascontiguousarray(strip)
         weights, bands = _weigh(confidence, 2), _weigh(scores, 3)
+        if self._lookahead is None:
+            return self._sweep(Rows(strip, weights, bands, np.empty((len(strip), 0), np.uint8)))
+        return self._sweep(self._lookahead.add(strip, weights, bands))
+
+    def _sweep(self, rows: Rows) -> Regions:
         row = 0
-        while (row := sweep(strip, weights, bands, row, self._front)) < len(strip):
+        while (row := sweep(*rows, row, self._front)) < len(rows.values):
             self._front = grow_front(self._front)
         closing, parts = self._close()
         self._held.records["group"] = closing.groups[self._held.records["group"]]
@@ -172,12 +185,15 @@ class Polygonizer:
         rings = cut_rings(take_rings(closing.regions, archive))
         self._archive = compact_archive(self._front, archive)
         del archive
-        rows, cols = rings.first.T
-        first = rows.astype(np.int64) << 32 | cols
+        first = rings.first
         order = np.lexsort((first, rings.regions))  # a shell begins above all of its holes
         first = first[order]
         shells = np.searchsorted(rings.regions, np.arange(len(closing.regions) + 1))
-        coordinates, offsets = place_rings(rings, order, self._transform)
+        transform = self._transform
+        if self._lookahead is not None:
+            rings = simplify_rings(rings, self._tolerance)
+            transform = transform @ Affine.scale(0.5)
+        coordinates, offsets = place_rings(rings, order, transform)
         del rings
         polygons = shapely.from_ragged_array(
             shapely.GeometryType.POLYGON, coordinates, (offsets, shells)

@@ -27,6 +27,7 @@ from geounet.vector.masks import (
 from geounet.vector.options import PolygonizeOptions
 from geounet.vector.polygonizer import Polygonizer, Regions
 from geounet.vector.projecting import choose_projection
+from geounet.vector.scaling import longest_pixel_m
 from geounet.vector.sieving import SieveCounts, make_sieve, sieve_strips
 from geounet.vector.writing import open_writer
 
@@ -60,7 +61,9 @@ def polygonize(
     options: PolygonizeOptions = PolygonizeOptions(),  # noqa: B008  frozen
     progress: ProgressCallback = ignore_progress,
 ) -> PolygonizeSummary:
-    """Write a row for each connected region of a class of a mask, edges exactly on pixel edges.
+    """Write a row for each connected region of a class of a mask.
+
+    Edges lie exactly on pixel edges, unless the options say otherwise.
 
     Columns: class_id, class (`class 7` where the mask has no name), area_m2, perimeter_m (of shell
     and holes; both as in `measure_polygons`), pixels; confidence and confidence_min, the mean and
@@ -158,6 +161,7 @@ def _find_regions(
         values,
         connectivity=options.connectivity,
         bands=len(files.score_names),
+        tolerance=options.simplify_m / longest_pixel_m(grid),
     )
     progress(Progress("polygonize", 0, total, "px"))
     for strip in strips:

@@ -5,6 +5,9 @@ meet. Where the boundary of a region turns, it gets a record, linked to the next
 boundary, the region on the left as seen with row 0 at the top. Nothing is kept per pixel, and
 nothing ends where a strip ends, so the result cannot depend on strips.
 
+With clearances (see there), points where a boundary goes straight on get records, too: junctions,
+at which other regions meet, and points near which other borders are.
+
 Only 4-neighbours share a boundary. With 8-connectivity, regions that meet at a corner belong to
 the same *group*; their boundaries stay apart, since a polygon must not touch itself from inside.
 
@@ -21,8 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geounet.classes import NODATA
+from geounet.vector.clearance import FREE
 from geounet.vector.compiling import compiled
-from geounet.vector.front import HEADS, TAILS, Front, Record, Records
+from geounet.vector.front import CLEARANCE, HEADS, TAILS, Front, Record, Records
 
 
 class Closing(NamedTuple):
@@ -66,6 +70,7 @@ def sweep(
     strip: NDArray[np.uint8],
     weights: NDArray[np.int32],
     scores: NDArray[np.int32],
+    clearances: NDArray[np.uint8],
     first: int,
     front: Front,
 ) -> int:
@@ -73,13 +78,13 @@ def sweep(
 
     It stops before a row for which the records might not suffice; H when all are done.
     Weights are (H, W), or (0, 0) for none, scores (bands, H, W), or (0, 0, 0); those under 0 are
-    not known.
+    not known. Clearances are (H, W + 1), of the points above each row, or (H, 0).
     """
     state, row = front.state[0], first
     while row < len(strip) and _has_room(front):
         this = state.row & 1
         _find_runs(strip[row], front, this)
-        _join_rows(front, this)
+        _join_rows(front, this, clearances[row])
         _count_pixels(front, this)
         if weights.size > 0:
             _add_weights(weights[row], front, this)
@@ -150,7 +155,7 @@ def _find_runs(pixels: NDArray[np.uint8], front: Front, this: int) -> None:
 
 
 @compiled
-def _join_rows(front: Front, this: int) -> None:
+def _join_rows(front: Front, this: int, clearances: NDArray[np.uint8]) -> None:
     """Walk the line between the last row and this one, from corner to corner."""
     state, starts, values, labels = front.state[0], front.starts, front.values, front.labels
     corners, regions, waiting = front.corners, front.regions, front.waiting
@@ -173,14 +178,28 @@ def _join_rows(front: Front, this: int) -> None:
             elif lr_label < 0:
                 lr_label = _add_new_region(front, lr)
             labels[this, below] = lr_label
-        if not ((ul == ur and ll == lr) or (ul == ll and ur == lr)):
+        is_turn = not ((ul == ur and ll == lr) or (ul == ll and ur == lr))
+        if is_turn or (clearances.size > 0 and clearances[col] & FREE < FREE):
             pixels, owners = (ul, ur, ll, lr), (ul_label, ur_label, ll_label, lr_label)
-            _turn(state, corners, waiting, col, pixels, owners)
-            if state.eight > 0:
-                _group(regions["group"], pixels, owners)
+            line = state.row
+            if clearances.size > 0:
+                line |= np.int64(clearances[col]) << CLEARANCE
+                _pass_by(state, corners, waiting, (line, col), pixels, owners)
+            _turn(state, corners, waiting, (line, col), pixels, owners)
+            _group(state, regions["group"], pixels, owners)
         if col == width:
             return
-        col = min(starts[last, above + 1], starts[this, below + 1])
+        col = _find_next(col, min(starts[last, above + 1], starts[this, below + 1]), clearances)
+
+
+@compiled
+def _find_next(col: int, limit: int, clearances: NDArray[np.uint8]) -> int:
+    """The next column line where a record may be due; without clearances, the limit."""
+    if clearances.size > 0:
+        for line in range(col + 1, limit):
+            if clearances[line] & FREE < FREE:
+                return line
+    return limit
 
 
 @compiled
@@ -188,7 +207,7 @@ def _turn(
     state: Record,
     corners: Records,
     waiting: NDArray[np.int32],
-    col: int,
+    point: tuple[int, int],
     values: tuple[np.uint8, ...],
     labels: tuple[np.int32, ...],
 ) -> None:
@@ -197,7 +216,8 @@ def _turn(
     A pixel unlike its two neighbours has a corner to itself; three pixels alike have one around the
     fourth. The quadrants' order lets what comes from above or the left be used, then replaced.
     """
-    row, index = state.row, state.corners
+    index = state.corners
+    row, col = point
     for q in range(4):
         if values[q] == values[q ^ 1] or values[q] == values[q ^ 2]:
             continue
@@ -219,6 +239,41 @@ def _turn(
             _link(corners, waiting, index, col, q, q == 1 or q == 2)
             index += 1
     state.corners = index
+
+
+@compiled
+def _pass_by(
+    state: Record,
+    corners: Records,
+    waiting: NDArray[np.int32],
+    point: tuple[int, int],
+    values: tuple[np.uint8, ...],
+    labels: tuple[np.int32, ...],
+) -> None:
+    """Add records of the regions that go straight on at this point, two pixels beside it.
+
+    The boundary of the upper two goes right, of the left two up; of the others, the other way.
+    """
+    row, col = point
+    line = waiting.shape[1] - 1
+    for q, beside, slot in ((0, 1, line), (2, 3, line), (0, 2, col), (1, 3, col)):
+        value = values[q]
+        if value == NODATA or value != values[beside]:
+            continue
+        if value == values[q ^ 3] or value == values[beside ^ 3]:
+            continue
+        index = state.corners
+        state.corners += 1
+        corner = corners[index]
+        corner.row, corner.col = row, col
+        corner.next = -1
+        corner.region = labels[q]
+        if (q == 0) == (slot == line):  # it comes from where all is known
+            corners[waiting[TAILS, slot]].next = index
+            waiting[TAILS, slot] = index
+        else:
+            corner.next = waiting[HEADS, slot]
+            waiting[HEADS, slot] = index
 
 
 @compiled
@@ -245,8 +300,13 @@ def _link(
 
 @compiled
 def _group(
-    groups: NDArray[np.int32], values: tuple[np.uint8, ...], labels: tuple[np.int32, ...]
+    state: Record,
+    groups: NDArray[np.int32],
+    values: tuple[np.uint8, ...],
+    labels: tuple[np.int32, ...],
 ) -> None:
+    if state.eight == 0:
+        return
     for q in range(2):
         if values[q] == values[q ^ 3] and values[q] != NODATA:
             _unite(groups, labels[q], labels[q ^ 3])

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from geounet.vector.archive import Rings
 from geounet.vector.compiling import compiled
+from geounet.vector.front import ROW
 
 
 def cut_rings(rings: Rings) -> Rings:
@@ -73,12 +74,15 @@ def _cut(rings: Rings, pairs: NDArray[np.int64], path: NDArray[np.int64], cut: R
 
 @compiled
 def _copy_path(rings: Rings, path: NDArray[np.int64], ring: int, cut: Rings, count: int) -> int:
-    """Add a ring from its uppermost corner on, of these the leftmost; marks are taken off."""
+    """Add a ring from its uppermost corner on, of these the leftmost; marks are taken off.
+
+    Rows keep their clearance.
+    """
     first = 0
     first_row = first_col = np.iinfo(np.int64).max
     for step in range(path.size):
         row, col = rings.points[path[step], 0], rings.points[path[step], 1]
-        row, col = max(row, ~row), max(col, ~col)
+        row, col = max(row, ~row) & ROW, max(col, ~col)
         if row < first_row or (row == first_row and col < first_col):
             first, first_row, first_col = step, row, col
     end = cut.offsets[count]
