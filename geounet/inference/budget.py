@@ -78,9 +78,10 @@ def count_output_bytes(engine: Engine) -> int:
 
 def _count_computing(models: Sequence[Model], engine: Engine, side: int) -> int:
     """Bytes of a tile's feature maps, and of its pixels in float32 while they are normalised."""
-    read = side + 2 * engine.geometry.read_margin
+    read, dtype = side + 2 * engine.geometry.read_margin, engine.runtime.dtype
+    is_planned = engine.name == "openvino"  # which lays feature maps out before it computes
     return max(
-        activation_bytes(one.network, len(one.spec.bands), read, engine.runtime.dtype)
+        activation_bytes(one.network, len(one.spec.bands), read, dtype, joins_in_place=is_planned)
         + 3 * 4 * len(one.spec.bands) * read**2
         for one in models
     )

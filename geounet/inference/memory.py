@@ -24,11 +24,12 @@ GUESSED_BYTES = 1024
 
 
 class Made(NamedTuple):
-    """A storage that a function made."""
+    """A storage that a function made; `is_joined`: by concatenating others."""
 
     number: int
     itemsize: int
     shape: torch.Size
+    is_joined: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,24 +44,29 @@ class Activations:
     sides: tuple[int, int]
     passes: tuple[list[Made | int], list[Made | int]]
 
-    def count_bytes(self, side: int) -> int:
-        """The most bytes alive at once with an input of (1, bands, side, side)."""
+    def count_bytes(self, side: int, *, joins_in_place: bool = False) -> int:
+        """The most bytes alive at once with an input of (1, bands, side, side).
+
+        With `joins_in_place`, what is concatenated was written to its place, and takes none twice.
+        """
         share = (side - self.sides[0]) / (self.sides[1] - self.sides[0])
         alive: dict[int, float] = {}
         peak = 0.0
         for small, large in zip(*self.passes, strict=True):
             if isinstance(small, Made) and isinstance(large, Made):
+                is_counted = not (small.is_joined and joins_in_place)
                 sides = zip(small.shape, large.shape, strict=True)
-                alive[small.number] = small.itemsize * math.prod(
-                    a + share * (b - a) for a, b in sides
-                )
+                cells = math.prod(a + share * (b - a) for a, b in sides)
+                alive[small.number] = is_counted * cells * small.itemsize
                 peak = max(peak, sum(alive.values()))
             elif isinstance(small, int):
                 del alive[small]
         return int(peak)
 
 
-def activation_bytes(network: nn.Module, bands: int, side: int, dtype: torch.dtype) -> int:
+def activation_bytes(
+    network: nn.Module, bands: int, side: int, dtype: torch.dtype, *, joins_in_place: bool = False
+) -> int:
     """The most bytes of feature maps alive during a pass on (1, bands, side, side).
 
     Args:
@@ -68,11 +74,13 @@ def activation_bytes(network: nn.Module, bands: int, side: int, dtype: torch.dty
         bands: input bands.
         side: of the input in pixels.
         dtype: of the arithmetic.
+        joins_in_place: concatenation copies nothing.
     """
     if network not in _recorded:
         is_ours = hasattr(network, "geometry")
         _recorded[network] = (_record_twice if is_ours else _record_padded)(network, bands)
-    return _recorded[network].count_bytes(side) * dtype.itemsize // torch.float32.itemsize
+    in_float32 = _recorded[network].count_bytes(side, joins_in_place=joins_in_place)
+    return in_float32 * dtype.itemsize // torch.float32.itemsize
 
 
 _recorded: WeakKeyDictionary[nn.Module, Activations] = WeakKeyDictionary()
@@ -126,7 +134,8 @@ class _Recorder(TorchFunctionMode):
             key = storage._cdata
             if key not in self.seen:
                 self.seen[key] = len(self.events) + 1
-                self.events.append(Made(self.seen[key], result.element_size(), result.shape))
+                size, is_joined = result.element_size(), func is torch.cat
+                self.events.append(Made(self.seen[key], size, result.shape, is_joined))
                 weakref.finalize(storage, self._release, key)
         return result
 

@@ -20,7 +20,7 @@ from geounet.inference.tiling import Tile, fit_tile, plan_tiles
 from geounet.models import Model
 from geounet.raster import SceneLike, Window
 
-TILE_SIDES = (2048, 1536, 1024, 768, 512, 384, 256, 128)
+TILE_SIDES = (2048, 1792, 1536, 1280, 1024, 896, 768, 640, 512, 384, 256, 128)
 """Tiles that `--tile auto` tries. The larger, the less is spent on margins."""
 
 
