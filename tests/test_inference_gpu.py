@@ -1,6 +1,7 @@
 """CUDA: the same classes as on the CPU, whatever the batches, streams and memory."""
 
 import gc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from networks import make_model
 from test_inference_predict import make_pixels
 
 from geounet.inference import Request, Runtime, make_ensemble
+from geounet.inference.runtime import free_memory
 from geounet.inference.windows import predict_window_outputs
 from geounet.raster import Window
 
@@ -92,14 +94,42 @@ def test_batches_in_flight_are_kept_apart(tmp_path, dtype):
 
 
 def test_what_does_not_fit_is_halved(tmp_path):
-    """With most of the device's memory taken, the same classes come in smaller pieces."""
-    expected = run(start(tmp_path, "cuda", "float32", width=64), tile=1024)["mask"]
+    """With little of the device's memory allowed, the same classes come in smaller pieces."""
+    engine = start(tmp_path, "cuda", "float32", width=64)
+    shapes = []
+    engine.predictor.register_forward_hook(lambda _, given, made: shapes.append(given[0].shape))
+    expected = run(engine, tile=1024)["mask"]
+    (whole,) = shapes
+    shapes.clear()
+    gc.collect()
     torch.cuda.empty_cache()
-    free, total = torch.cuda.mem_get_info()
-    torch.cuda.set_per_process_memory_fraction((total - free + 600 * 2**20) / total)
+    total = torch.cuda.mem_get_info()[1]
+    # its first feature maps are 200 MB each, and three of them are needed at once
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 400 * 2**20) / total)
     try:
-        found = run(start(tmp_path, "cuda", "float32", width=64), tile=1024)["mask"]
+        found = run(engine, tile=1024)["mask"]
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-        gc.collect()
+    assert len(shapes) >= 2
+    assert max(shape.numel() for shape in shapes) < whole.numel()
     assert (found == expected).mean() >= 0.9999
+
+
+def test_what_was_freed_counts_as_free():
+    """Torch keeps it: the next scene of a run gets tiles as large as the first one's."""
+    device = torch.device("cuda", torch.cuda.current_device())
+    torch.cuda.empty_cache()
+    before = free_memory(device)
+    kept = torch.empty(256 * 2**20, dtype=torch.uint8, device=device)
+    assert free_memory(device) <= before - kept.nbytes // 2
+    del kept
+    assert free_memory(device) >= before - 64 * 2**20
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there is one CUDA device")
+def test_another_device_than_the_current_one(tmp_path):
+    """In a thread of its own, as a run computes."""
+    first, other = (start(tmp_path, device, "float32") for device in ("cuda:0", "cuda:1"))
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(run, other).result()["mask"]
+    assert (found == run(first)["mask"]).mean() >= 0.9999

@@ -78,9 +78,9 @@ class TorchEngine:
         self.geometry, self.request = predictor.geometry, predictor.request
         self.classes = len(predictor.values)
         self.runtime = runtime
-        predictor.set_precision(runtime.dtype)
         if runtime.device.type == "mps":  # has no float64
             predictor.float()
+        predictor.set_precision(runtime.dtype)
         self.predictor = predictor.to(runtime.device).eval()
 
     def submit(self, image: NDArray[np.generic], valid: NDArray[np.bool_]) -> Pending:
@@ -91,8 +91,8 @@ class TorchEngine:
     def __call__(self, image: NDArray[np.generic], valid: NDArray[np.bool_]) -> Outputs:
         """See `Engine`."""
         device = self.runtime.device
-        if device.type == "mps" and image.dtype.itemsize > 4:
-            image = image.astype(np.float32)
+        if device.type == "mps" and image.dtype not in (np.uint8, np.float32):
+            image = image.astype(np.float32)  # wide integers would be normalised in float64
         try:
             outputs = self.predictor(
                 torch.from_numpy(image).to(device), torch.from_numpy(valid).to(device)
@@ -104,8 +104,17 @@ class TorchEngine:
             raise MemoryError(str(error)) from error
 
 
+WANT_OF_MEMORY = (
+    "allocate memory",
+    "out of memory",
+    "bad alloc",
+    "ALLOC_FAILED",  # cuDNN and cuBLAS
+    "unable to find an engine",  # cuDNN, if the workspace of none can be had
+)
+"""What libraries say who raise plain RuntimeErrors."""
+
+
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether it was raised for want of memory: on the CPU that is a plain RuntimeError."""
-    said = str(error)
-    is_told = any(text in said for text in ("allocate memory", "out of memory", "bad alloc"))
-    return is_told or isinstance(error, torch.OutOfMemoryError)
+    is_told = any(text in str(error) for text in WANT_OF_MEMORY)
+    return is_told or isinstance(error, torch.cuda.OutOfMemoryError)

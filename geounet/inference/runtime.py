@@ -48,7 +48,9 @@ def resolve_runtime(device: str = "auto", precision: Precision = "auto") -> Runt
 def free_memory(device: torch.device) -> int:
     """Bytes that a new allocation could take."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        # torch keeps what it has freed, for its next allocation
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
     if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
         return _available_bytes()
     return 4 * 2**30
@@ -81,7 +83,8 @@ def peak_device_memory(device: torch.device) -> int | None:
 def has_bfloat16(device: torch.device) -> bool:
     """Whether the hardware multiplies bfloat16, rather than torch emulating it."""
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        # torch's own question is about the current device, and before 2.4 counts emulation
+        return bool(torch.version.hip) or torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type != "cpu":
         return False
     # torch reports these since 2.10; on an older one float32 is the safe choice

@@ -87,7 +87,7 @@ class ExportedNetwork(nn.Module):
         try:
             return torch.cat([self._run(x[i : i + 1]) for i in range(len(x))])
         except (RuntimeError, TypeError, ValueError, KeyError) as error:
-            if isinstance(error, torch.OutOfMemoryError) or "memory" in str(error):
+            if isinstance(error, torch.cuda.OutOfMemoryError) or "memory" in str(error):
                 raise
             raise ModelError(
                 f"{self.path} fails on {tuple(x.shape[1:])}: {_one_line(error)}"
