@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from networks import make_model
 from rasters import read_raster, write_raster
 from test_inference_predict import make_pixels
@@ -155,3 +156,17 @@ def test_scenes_share_the_engine(tmp_path, name):
     del model, first, other
     gc.collect()
     assert seen() is None
+
+
+@pytest.mark.parametrize("name", ["torch", "openvino"])
+def test_changed_weights_get_another_engine(tmp_path, name):
+    if name == "openvino":
+        pytest.importorskip("openvino")
+    (model,) = load_models(make_model(tmp_path)[0])
+    scene = write_raster(tmp_path / "scene.tif", make_pixels(40, 40))
+    options = PredictOptions(engine=name, precision="float32", overwrite=True)
+    predict(scene, model, tmp_path / "mask.tif", options)
+    with torch.no_grad():
+        model.network.head.bias[1] += 1000
+    predict(scene, model, tmp_path / "mask.tif", options)
+    assert (read_raster(tmp_path / "mask.tif") == 1).all()

@@ -16,14 +16,15 @@ from geounet.raster import Window, writing
 
 @st.composite
 def cut_parts(draw):
-    """A part somewhere, cut into pieces of its height, or into lower ones, some left out."""
+    """A part somewhere, cut into pieces column by column, some left out."""
     height, width = draw(st.integers(1, 9)), draw(st.integers(1, 70))
     part = Window(
         row_off=draw(st.integers(0, 50)), col_off=draw(st.integers(0, 50)),
         height=height, width=width,
     )  # fmt: skip
     rows = draw(st.integers(1, height))
-    pieces = list(part.blocks(rows, draw(st.integers(1, width))))
+    columns = part.blocks(height, draw(st.integers(1, width)))
+    pieces = [piece for column in columns for piece in column.blocks(rows, column.width)]
     kept = draw(st.lists(st.booleans(), min_size=len(pieces), max_size=len(pieces)))
     return part, [piece for piece, is_kept in zip(pieces, kept, strict=True) if is_kept]
 

@@ -14,7 +14,7 @@ from rasters import read_raster, write_raster
 from test_inference_predict import make_pixels
 
 from geounet.errors import InputError, Interrupted, ResourceError, UsageError
-from geounet.inference import PredictOptions, TorchEngine, parts, predict
+from geounet.inference import PredictOptions, TorchEngine, keeping, parts, predict
 from geounet.raster import writing
 
 
@@ -194,3 +194,46 @@ def test_overwrite_replaces_only_at_the_end(tmp_path, scene, model, monkeypatch)
     assert (tmp_path / "mask.tif").read_bytes() == before
     predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32, overwrite=True))
     assert read_raster(tmp_path / "mask.tif").shape == (1, 200, 90)
+
+
+def test_a_sidecar_is_no_other_scene(tmp_path, scene, model, monkeypatch):
+    """GIS programs leave statistics and overviews beside a scene; a nodata value there counts."""
+    expected = expect_bytes(tmp_path, scene, model)
+    with monkeypatch.context() as patch:
+        fail_after(patch, 7, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32))
+    sidecar = scene.with_name("scene.tif.aux.xml")
+    statistics = '<MDI key="STATISTICS_MEAN">1</MDI>'
+    band = '<PAMRasterBand band="{}">{}</PAMRasterBand>'
+    sidecar.write_text(
+        f"<PAMDataset>{band.format(1, f'<Metadata>{statistics}</Metadata>')}</PAMDataset>"
+    )
+    assert predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32)).parts_resumed
+    assert (tmp_path / "mask.tif").read_bytes() == expected
+    nodata = "".join(band.format(n, "<NoDataValue>7</NoDataValue>") for n in (1, 2, 3))
+    sidecar.write_text(f"<PAMDataset>{nodata}</PAMDataset>")
+    with pytest.raises(UsageError, match="--overwrite"):
+        predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32))
+
+
+@pytest.mark.parametrize("first", [96, 32])
+def test_goes_on_with_lower_tiles_column_by_column(tmp_path, scene, model, monkeypatch, first):
+    """A part that was planned for high tiles is never held whole by low ones."""
+    expected = expect_bytes(tmp_path, scene, model)
+    with monkeypatch.context() as patch:
+        fail_after(patch, 2, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=first))
+    widest = []
+
+    def take(self, width):
+        widest.append(self._width)
+        return original(self, width)
+
+    original = keeping.Columns._take
+    monkeypatch.setattr(keeping, "BLOCK", 8)
+    monkeypatch.setattr(keeping.Columns, "_take", take)
+    predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=16))
+    assert (tmp_path / "mask.tif").read_bytes() == expected
+    assert max(widest) < 90

@@ -58,7 +58,7 @@ def count_memory(
         scores = 4 * engine.classes * side**2 * (TILES_AHEAD + 2 * batch)
         return STRIP_BYTES + scores + count_memory(models, engine.tiles, side, batch, options)
     read = (side + 2 * engine.geometry.read_margin) ** 2
-    computed = batch * _count_computing(models, engine, side)
+    computed = batch * (_count_computing(models, engine, side) + _count_scores(engine, side))
     if engine.runtime.device.type != "cpu":
         return computed
     pixel_bytes = 1 + sum(np.dtype(band.dtype).itemsize for band in models[0].spec.bands)
@@ -74,6 +74,14 @@ def count_output_bytes(engine: Engine) -> int:
     """Bytes of one pixel of all outputs."""
     request = engine.request
     return sum(request.make_blank(k, engine.classes, (1, 1)).nbytes for k in request.kinds)
+
+
+def _count_scores(engine: Engine, side: int) -> int:
+    """Bytes of a tile's scores in float32, where more is made of them than their argmax."""
+    request = engine.request
+    copies = 2 if request.confidence or request.scores is not None else 0
+    copies = 3 if request.tta != "none" else copies
+    return copies * 4 * engine.classes * side**2
 
 
 def _count_computing(models: Sequence[Model], engine: Engine, side: int) -> int:

@@ -52,10 +52,9 @@ def keep_part(run: Run, part: Window, pieces: Iterable[PredictedTile]) -> Iterat
 
 
 class Columns:
-    """Pieces of a part put together from left to right.
+    """Pieces of a part, which come column by column, put together from left to right.
 
-    Pieces as high as the part are given on as soon as whole columns of blocks are there, so that
-    a scene's width takes no memory; a part of lower pieces, which is small, is held whole.
+    Given on as soon as whole columns of blocks are there, so that a scene's width takes no memory.
     """
 
     def __init__(self, part: Window, kinds: Iterable[str], make_blank: MakeBlank) -> None:
@@ -66,16 +65,15 @@ class Columns:
     def add(self, piece: PredictedTile) -> Iterator[tuple[Window, Outputs]]:
         """What is complete by this piece: windows, counted from the part's corner."""
         window = piece.window.relative_to(self._part)
-        if window.height == self._part.height:
+        if window.col_off >= self._start + self._width:  # the first of its column
+            if self._width >= BLOCK:
+                yield self._take(self._width // BLOCK * BLOCK)
             yield from self._fill(window.col_off)
-            yield from self._append(piece.outputs)
-            return
-        if self._width == 0:
-            shape = self._part.shape
-            self._held = {kind: self._make_blank(kind, shape) for kind in self._held}
-        rows, cols = window.slices()
+            self._append(window.width)
+        rows = window.slices()[0]
+        first = window.col_off - self._start
         for kind, array in self._held.items():
-            array[..., rows, cols] = piece.outputs[kind]
+            array[..., rows, first : first + window.width] = piece.outputs[kind]
 
     def finish(self) -> Iterator[tuple[Window, Outputs]]:
         """The rest."""
@@ -90,16 +88,17 @@ class Columns:
     def _fill(self, end: int) -> Iterator[tuple[Window, Outputs]]:
         """Columns without data up to `end`."""
         while (missing := end - self._start - self._width) > 0:
-            shape = (self._part.height, min(missing, COLUMNS))
-            yield from self._append({kind: self._make_blank(kind, shape) for kind in self._held})
+            self._append(min(missing, COLUMNS))
+            if self._width >= BLOCK:
+                yield self._take(self._width // BLOCK * BLOCK)
 
-    def _append(self, outputs: Outputs) -> Iterator[tuple[Window, Outputs]]:
+    def _append(self, width: int) -> None:
+        """Hold so many columns more, without data yet."""
+        shape = (self._part.height, width)
         self._held = {
-            kind: np.concatenate([array, outputs[kind]], axis=-1)
+            kind: np.concatenate([array, self._make_blank(kind, shape)], axis=-1)
             for kind, array in self._held.items()
         }
-        if self._width >= BLOCK:
-            yield self._take(self._width // BLOCK * BLOCK)
 
     def _take(self, width: int) -> tuple[Window, Outputs]:
         """The first columns held, which are no longer."""

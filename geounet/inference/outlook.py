@@ -12,12 +12,12 @@ import numpy as np
 
 from geounet.inference.blended_engine import engine_of_tiles
 from geounet.inference.budget import count_memory
-from geounet.inference.job import refuse_existing
+from geounet.inference.job import find_finished, refuse_existing
 from geounet.inference.loading import ModelLike
 from geounet.inference.options import PredictOptions
 from geounet.inference.plan import list_parts, list_tiles
 from geounet.inference.preparation import ImageLike, Prepared, check_outputs, prepare
-from geounet.inference.provenance import describe_tiling
+from geounet.inference.provenance import describe_tiling, make_fingerprint
 from geounet.inference.streaming import load_tile, predict_tiles
 
 TIMED_TILES = 3
@@ -86,12 +86,15 @@ def foresee(
         UsageError, InputError, ModelError, ResourceError: as `predict` would.
     """
     options = options or PredictOptions()
+    outputs: dict[str, Path] = {}
     if Path(output).parent.exists() or not makes_folder:
         outputs = check_outputs(image, Path(output), options)
-        if not options.overwrite:
-            refuse_existing(outputs.values())
     with prepare(image, model, options) as prepared:
         scene, models, engine, plan = prepared
+        if not options.overwrite:
+            fingerprint = make_fingerprint(scene, models, engine, plan, options)
+            finished = find_finished(outputs.values(), fingerprint)
+            refuse_existing(path for path in outputs.values() if path not in finished)
         parts = list_parts(plan, plan.part_rows, engine, scene)
         tiles = sum(1 for part in parts for _ in list_tiles(plan, part, engine, scene))
         per_tile = _time_tile(prepared)

@@ -60,9 +60,11 @@ def make_plan(
     batch = options.batch or (4 if runtime.device.type == "cuda" else 1)
     budget = options.max_memory or choose_limit(runtime)
     if isinstance(engine, BlendedEngine):
-        _check_memory(models, engine, batch, options)
+        _check_memory(models, engine, engine.blend.tile, batch, options)
         shape = (engine.blend.tile, engine.blend.tile)
         return Plan(area, extent, aoi, shape, batch, _choose_blended_rows(extent, engine))
+    if options.tile is not None:
+        _check_memory(models, engine, min(options.tile, max(extent.shape)), batch, options)
     side = options.tile or _choose_tile(models, engine, batch, options, budget)
     tile_shape = fit_tile(extent, max(side, engine.geometry.stride), engine.geometry.stride)
     part_rows = choose_part_rows(extent, tile_shape[0], count_output_bytes(engine))
@@ -78,11 +80,15 @@ def list_tiles(plan: Plan, part: Window, engine: Engine, scene: SceneLike) -> It
 
 def _plan_part(plan: Plan, part: Window, engine: Engine) -> Iterator[Tile]:
     if isinstance(engine, BlendedEngine):
-        return plan_blended_tiles(part, engine.blend)
+        yield from plan_blended_tiles(part, engine.blend)
+        return
     geometry = engine.geometry
     height = min(plan.tile_shape[0], part.aligned(geometry.stride).height)
     shape = (height, plan.tile_shape[1])
-    return plan_tiles(part, shape, geometry.stride, geometry.read_margin)
+    aligned = part.aligned(geometry.stride)
+    for column in aligned.blocks(aligned.height, shape[1]):  # as parts are written
+        region = column.intersect(part)
+        yield from plan_tiles(region, shape, geometry.stride, geometry.read_margin)
 
 
 def list_parts(plan: Plan, part_rows: int, engine: Engine, scene: SceneLike) -> list[Window]:
@@ -111,15 +117,17 @@ def _choose_tile(
 
 
 def _check_memory(
-    models: Sequence[Model], engine: BlendedEngine, batch: int, options: PredictOptions
+    models: Sequence[Model], engine: Engine, side: int, batch: int, options: PredictOptions
 ) -> None:
-    """Refuse blended tiles that do not fit what is allowed: a smaller one is another result."""
-    needed = count_memory(models, engine, engine.blend.tile, batch, options)
+    """Refuse tiles that are not for us to choose and do not fit what is allowed."""
+    needed = count_memory(models, engine, side, batch, options)
     if options.max_memory is not None and needed > options.max_memory:
+        is_blended = isinstance(engine, BlendedEngine)
+        effect = " (which changes the result of this model a little)" if is_blended else ""
         raise ResourceError(
-            f"tiles of {engine.blend.tile} need about {needed / 2**20:.0f} MB of memory, "
+            f"tiles of {side} need about {needed / 2**20:.0f} MB of memory, "
             f"{options.max_memory / 2**20:.0f} MB are allowed; give more with --max-memory, or "
-            "choose smaller ones with --tile (which changes the result of this model a little)"
+            f"choose smaller ones with --tile{effect}"
         )
 
 

@@ -18,6 +18,7 @@ from geounet.inference.options import PredictOptions
 from geounet.inference.plan import Plan
 from geounet.models import Model
 from geounet.raster import (
+    Grid,
     Resampled,
     SceneLike,
     find_last_block,
@@ -25,6 +26,9 @@ from geounet.raster import (
     find_stored,
     name_of,
 )
+
+SIDECARS = (".aux.xml", ".ovr")
+"""Files that GIS programs leave beside a scene; what counts of them is in the fingerprint."""
 
 
 def make_fingerprint(
@@ -37,8 +41,10 @@ def make_fingerprint(
     """All that can change a pixel of the result. Batches and readers cannot, nor exact tiles."""
     extent, aoi = plan.area.extent, plan.area.aoi
     return {
-        "scene": [_identify_file(file) for file in scene.files],
+        "scene": [_identify_file(f) for f in scene.files if not str(f).endswith(SIDECARS)],
         "scene size": list(plan.area.grid.shape),
+        "georeference": _describe_grid(plan.area.grid),
+        "nodata": repr(getattr(scene, "nodata", None)),
         "resampling": _describe_resampling(scene),
         "bands": list(scene.bands),
         "model": [model.digest for model in models],
@@ -52,6 +58,10 @@ def make_fingerprint(
         "outputs": [*engine.request.kinds, engine.request.scores],
         "geounet": __version__,
     }
+
+
+def _describe_grid(grid: Grid) -> list[Any]:
+    return [grid.crs and grid.crs.to_wkt(), list(grid.transform)[:6], repr(grid.sensor)]
 
 
 def make_tags(

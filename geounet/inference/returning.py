@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ BLOCK = 512
 """Rows of a strip are a multiple of this, which most files' blocks divide."""
 
 CHUNK_COLS = 4096
-"""Columns that are brought back at a time."""
+"""Columns that are brought back at a time, at most."""
 
 
 def return_outputs(
@@ -72,6 +73,27 @@ def return_parts(run: Run, scene: Resampled, parts: Sequence[Window]) -> list[Wi
     return strips
 
 
+def choose_chunk(scene: Resampled, shape: tuple[int, int], pixel_bytes: int) -> tuple[int, int]:
+    """Rows and columns, of at most a shape, to bring back at a time.
+
+    `window_under(chunk).area * pixel_bytes <= PART_BYTES`, wherever the chunk lies.
+
+    Args:
+        scene: the resampled one, whose pixels may be many times those of its files.
+        shape: rows and columns of the files.
+        pixel_bytes: bytes of a pixel in all outputs.
+    """
+    most = PART_BYTES // pixel_bytes
+    rows = min(shape[0], _count_over(math.isqrt(most), scene.scale))
+    rows_under = math.ceil(rows / scene.scale) + 1
+    return rows, min(shape[1], _count_over(most // rows_under, scene.scale))
+
+
+def _count_over(size: int, scale: float) -> int:
+    """Rows of the files that lie over at most `size` resampled ones; 1, since one has one."""
+    return max(1, int((size - 1) * scale))
+
+
 def name_strip(kind: str) -> str:
     """What a strip of an output is called beside its parts."""
     return f"scene-{kind}"
@@ -79,7 +101,8 @@ def name_strip(kind: str) -> str:
 
 def _return_strip(run: Run, scene: Resampled, strip: Window, parts: Sequence[Window]) -> Outputs:
     arrays = {kind: _make_blank(run, kind, strip) for kind in run.outputs}
-    for window in strip.blocks(strip.height, CHUNK_COLS):
+    shape = (strip.height, CHUNK_COLS)
+    for window in strip.blocks(*choose_chunk(scene, shape, count_output_bytes(run.engine))):
         under = scene.window_under(window)
         near = [part for part in parts if part.intersect(under).area]
         computed = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 from torch import nn
@@ -79,12 +79,18 @@ def start_engine(models: Sequence[Model], dtype: np.dtype[Any], options: Predict
         is_openvino = fits_openvino(runtime, dtype) and not any(is_file(n) for n, _ in members)
     blend = choose_blend(members, options.tile)
     openvino = dtype if is_openvino else None
-    key = ([id(network) for network, _ in members], runtime, request, blend, openvino)
+    key = ([_identify(network) for network, _ in members], runtime, request, blend, openvino)
     found, engine = _started.get(models[0].network, (None, None))
     if engine is None or found != key:
         engine = _make_engine(members, runtime, request, blend, openvino)
         _started[models[0].network] = (key, engine)
     return engine
+
+
+def _identify(network: nn.Module) -> tuple[object, ...]:
+    """The network and the state of its weights, which training changes in place."""
+    weights = network.state_dict().values()
+    return ref(network), *((w.data_ptr(), 0 if w.is_inference() else w._version) for w in weights)
 
 
 def _make_engine(

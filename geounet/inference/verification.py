@@ -11,15 +11,16 @@ from numpy.random import Generator
 
 from geounet.inference.area import is_inside
 from geounet.inference.blended_engine import BlendedEngine, move_tiles
+from geounet.inference.budget import count_output_bytes
 from geounet.inference.loading import ModelLike
 from geounet.inference.options import PredictOptions
 from geounet.inference.preparation import ImageLike, Prepared, prepare
-from geounet.inference.returning import return_outputs
+from geounet.inference.returning import choose_chunk, return_outputs
 from geounet.inference.windows import predict_window_outputs
 from geounet.raster import Resampled, Window, open_scene
 
 SIDE = 256
-"""Side in pixels of the windows."""
+"""Side in pixels of the windows, unless too many pixels of the resampled scene lie under it."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def verify(
     with prepare(image, model, options) as prepared, open_scene(mask, allow_palette=True) as done:
         for _ in range(windows):
             extent = prepared.plan.area.extent
-            window = _choose_window(extent, generator)
+            window = _choose_window(extent, _choose_side(prepared), generator)
             kept, _ = done.read(window.relative_to(extent))
             labels, gap = _compute_twice(prepared, window)
             pixels += window.area
@@ -75,8 +76,14 @@ def verify(
     return Verification(windows, pixels, changed, difference)
 
 
-def _choose_window(extent: Window, generator: Generator) -> Window:
-    height, width = min(SIDE, extent.height), min(SIDE, extent.width)
+def _choose_side(prepared: Prepared) -> int:
+    if not isinstance(prepared.scene, Resampled):
+        return SIDE
+    return min(choose_chunk(prepared.scene, (SIDE, SIDE), count_output_bytes(prepared.engine)))
+
+
+def _choose_window(extent: Window, side: int, generator: Generator) -> Window:
+    height, width = min(side, extent.height), min(side, extent.width)
     return Window(
         row_off=extent.row_off + int(generator.integers(extent.height - height + 1)),
         col_off=extent.col_off + int(generator.integers(extent.width - width + 1)),
