@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from geounet.raster import Grid
 from geounet.vector.clearance import FREE, JUNCTION, STEPS, find_clearances
+from geounet.vector.outlines import Outlines
 from geounet.vector.scaling import longest_pixel_m
 
 PIXELS = Affine.identity()
@@ -26,7 +27,7 @@ tolerances = st.sampled_from([0.3, 0.7, 1.0, 1.5, 2.5, 4.0, 8.0, 40.0])
 @given(masks, connectivities, tolerances)
 def test_neighbours_share_their_borders_and_none_is_lost(mask, connectivity, tolerance):
     raw = polygonize(mask, connectivity, transform=PIXELS)
-    simplified = polygonize(mask, connectivity, transform=PIXELS, tolerance=tolerance)
+    simplified = polygonize(mask, connectivity, transform=PIXELS, outlines=Outlines(tolerance))
     for name in ("values", "pixels"):
         assert (join(raw, name) == join(simplified, name)).all()
     geometries = join(simplified, "geometries")
@@ -42,7 +43,7 @@ def test_neighbours_share_their_borders_and_none_is_lost(mask, connectivity, tol
 @given(masks, connectivities, tolerances, heights)
 def test_strips_never_show(mask, connectivity, tolerance, heights):
     whole, strips = (
-        polygonize(mask, connectivity, transform=PIXELS, tolerance=tolerance, **arguments)
+        polygonize(mask, connectivity, transform=PIXELS, outlines=Outlines(tolerance), **arguments)
         for arguments in ({}, {"heights": heights})
     )
     expected, found = (shapely.to_wkb(join(b, "geometries")).tolist() for b in (whole, strips))
@@ -53,7 +54,7 @@ def test_strips_never_show(mask, connectivity, tolerance, heights):
 @given(masks, connectivities, tolerances)
 def test_borders_stay_within_the_tolerance(mask, connectivity, tolerance):
     raw = join(polygonize(mask, connectivity, transform=PIXELS), "geometries")
-    batches = polygonize(mask, connectivity, transform=PIXELS, tolerance=tolerance)
+    batches = polygonize(mask, connectivity, transform=PIXELS, outlines=Outlines(tolerance))
     for before, after in zip(raw, join(batches, "geometries"), strict=True):
         vertices = shapely.points(shapely.get_coordinates(after))
         assert shapely.distance(vertices, before.boundary).max() == 0
@@ -64,7 +65,7 @@ def test_borders_stay_within_the_tolerance(mask, connectivity, tolerance):
 @moderate
 @given(masks, connectivities)
 def test_no_tolerance_changes_nothing(mask, connectivity):
-    raw, zero = polygonize(mask, connectivity), polygonize(mask, connectivity, tolerance=0)
+    raw, zero = polygonize(mask, connectivity), polygonize(mask, connectivity, outlines=Outlines(0))
     expected, found = (shapely.to_wkb(join(b, "geometries")).tolist() for b in (raw, zero))
     assert found == expected
 
@@ -73,7 +74,7 @@ def test_no_tolerance_changes_nothing(mask, connectivity):
 def test_islands_smaller_than_the_tolerance_keep_half_of_their_area(size):
     mask = np.ones((40, 40), np.uint8)
     mask[18 : 18 + size, 18 : 18 + size] = 2
-    geometries = join(polygonize(mask, transform=PIXELS, tolerance=10), "geometries")
+    geometries = join(polygonize(mask, transform=PIXELS, outlines=Outlines(10)), "geometries")
     assert shapely.coverage_is_valid(geometries)
     assert size**2 / 2 <= geometries[0].area <= 2 * size**2
 
@@ -84,14 +85,14 @@ def test_a_slanting_wall_is_a_line_even_in_a_narrow_gap():
     mask = np.where(height < 15, 1, np.where(height > 17, 2, 0)).astype(np.uint8)
     mask[:, :3] = mask[:, -3:] = 0
     raw = join(polygonize(mask, transform=PIXELS), "geometries")
-    simplified = join(polygonize(mask, transform=PIXELS, tolerance=1.5), "geometries")
+    simplified = join(polygonize(mask, transform=PIXELS, outlines=Outlines(1.5)), "geometries")
     assert (shapely.get_num_coordinates(raw) > 50).all()
     assert (shapely.get_num_coordinates(simplified) < 12).all()
 
 
 def test_a_junction_stays_though_one_side_is_straight():
     mask = np.array([[1] * 20] * 10 + [[2] * 9 + [3] * 11] * 10, np.uint8)
-    geometries = join(polygonize(mask, transform=PIXELS, tolerance=3), "geometries")
+    geometries = join(polygonize(mask, transform=PIXELS, outlines=Outlines(3)), "geometries")
     assert (9, 10) in list(geometries[0].exterior.coords)
     assert shapely.coverage_is_valid(geometries)
 
@@ -101,7 +102,8 @@ def test_coordinates_of_corners_are_those_of_raw_polygons():
     mask = np.zeros((40, 50), np.uint8)
     mask[7:19, 23:41] = 1
     raw, simplified = (
-        join(polygonize(mask, transform=transform, tolerance=t), "geometries")[0] for t in (0, 1)
+        join(polygonize(mask, transform=transform, outlines=Outlines(t)), "geometries")[0]
+        for t in (0, 1)
     )
     assert set(simplified.exterior.coords) == set(raw.exterior.coords)
 

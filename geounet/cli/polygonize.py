@@ -62,6 +62,22 @@ def polygonize(
             rich_help_panel=OUTLINES,
         ),
     ] = PolygonizeOptions.simplify_m,
+    smooth: Annotated[
+        bool,
+        typer.Option(
+            "--smooth",
+            help="Round corners, within the same distance or that of a pixel.",
+            rich_help_panel=OUTLINES,
+        ),
+    ] = PolygonizeOptions.smooth,
+    regularize: Annotated[
+        bool,
+        typer.Option(
+            "--regularize",
+            help="Square the outlines of buildings that touch no other polygon.",
+            rich_help_panel=OUTLINES,
+        ),
+    ] = PolygonizeOptions.regularize,
     connectivity: Annotated[
         str,
         typer.Option(
@@ -128,6 +144,8 @@ def polygonize(
         drop_small=drop_small,
         min_hole_m2=min_hole,
         simplify_m=simplify,
+        smooth=smooth,
+        regularize=regularize,
         confidence=confidence,
         scores=scores,
         crs=crs,

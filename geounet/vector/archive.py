@@ -8,7 +8,7 @@ region is complete leave the archive.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,7 @@ class Archive(NamedTuple):
 class Rings(NamedTuple):
     """Closed rings of corners, region by region."""
 
-    points: NDArray[np.int32]  # (N, 2): row and column lines
+    points: NDArray[Any]  # (N, 2): row and column lines, int32; float64 once they are shaped
     offsets: NDArray[np.int64]  # (R + 1): of the rings in points
     regions: NDArray[np.int64]  # (R): index of the region
 

@@ -25,6 +25,9 @@ class PolygonizeOptions:
         min_hole_m2: fill holes smaller than this: background inside one class.
         simplify_m: how far borders may be from the edges of pixels, in metres, to have fewer
             vertices; neighbours keep the same border; in pixels if the mask has no CRS.
+        smooth: round corners, within the same distance, or that of a pixel if that is more.
+        regularize: give right angles to outlines that touch no other polygon, where the area stays
+            and 85 % of what either covers is covered by both.
         confidence: raster of confidences on the mask's grid; mean and least become columns.
         scores: raster of scores on the mask's grid, bands named after classes; the means become
             columns, and confidence is known without a raster of its own.
@@ -41,6 +44,8 @@ class PolygonizeOptions:
     drop_small: bool = False
     min_hole_m2: float = 0
     simplify_m: float = 0
+    smooth: bool = False
+    regularize: bool = False
     confidence: str | Path | None = None
     scores: str | Path | None = None
     crs: str | None = None

@@ -20,8 +20,8 @@ from geounet.vector.archive import (
 )
 from geounet.vector.clearance import Lookahead, Rows
 from geounet.vector.front import REGION, Records, grow_front, make_front
+from geounet.vector.outlines import RAW, Outlines, shape_rings
 from geounet.vector.regions import Closing, close_regions, sweep
-from geounet.vector.simplifying import LARGEST_TOLERANCE, reach_for, simplify_rings
 from geounet.vector.tracing import cut_rings, place_rings
 
 SWEEP_PIXELS = 1 << 20
@@ -90,7 +90,7 @@ class Polygonizer:
         *,
         connectivity: int = 4,
         bands: int = 0,
-        tolerance: float = 0,
+        outlines: Outlines = RAW,
     ) -> None:
         """Begin above row 0.
 
@@ -100,7 +100,7 @@ class Polygonizer:
             values: class values to make polygons of; all others, and 255, are left out.
             connectivity: 4, or 8: pixels that touch at a corner are of one region.
             bands: of the scores that come with every strip.
-            tolerance: how far borders may be from the edges of pixels, in pixels; 0: not at all.
+            outlines: the course of the polygons' edges.
         """
         if connectivity not in (4, 8):
             raise ValueError(f"connectivity is 4 or 8, not {connectivity}")
@@ -116,9 +116,8 @@ class Polygonizer:
             np.zeros(0, np.object_),
         )
         self._transform = transform
-        self._tolerance = min(tolerance, LARGEST_TOLERANCE)
-        reach = reach_for(self._tolerance)
-        self._lookahead = Lookahead(width, wanted, reach) if tolerance > 0 else None
+        self._outlines = outlines
+        self._lookahead = None if outlines.is_raw else Lookahead(width, wanted, outlines.reach)
         self._is_weighted = False
 
     def add(
@@ -189,11 +188,9 @@ class Polygonizer:
         order = np.lexsort((first, rings.regions))  # a shell begins above all of its holes
         first = first[order]
         shells = np.searchsorted(rings.regions, np.arange(len(closing.regions) + 1))
-        transform = self._transform
         if self._lookahead is not None:
-            rings = simplify_rings(rings, self._tolerance)
-            transform = transform @ Affine.scale(0.5)
-        coordinates, offsets = place_rings(rings, order, transform)
+            rings = shape_rings(rings, self._outlines)
+        coordinates, offsets = place_rings(rings, order, self._transform)
         del rings
         polygons = shapely.from_ragged_array(
             shapely.GeometryType.POLYGON, coordinates, (offsets, shells)

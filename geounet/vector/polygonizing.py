@@ -25,9 +25,9 @@ from geounet.vector.masks import (
     read_strips,
 )
 from geounet.vector.options import PolygonizeOptions
+from geounet.vector.outlines import make_outlines
 from geounet.vector.polygonizer import Polygonizer, Regions
 from geounet.vector.projecting import choose_projection
-from geounet.vector.scaling import longest_pixel_m
 from geounet.vector.sieving import SieveCounts, make_sieve, sieve_strips
 from geounet.vector.writing import open_writer
 
@@ -161,7 +161,7 @@ def _find_regions(
         values,
         connectivity=options.connectivity,
         bands=len(files.score_names),
-        tolerance=options.simplify_m / longest_pixel_m(grid),
+        outlines=make_outlines(options, grid),
     )
     progress(Progress("polygonize", 0, total, "px"))
     for strip in strips:

@@ -39,12 +39,21 @@ LARGEST_TOLERANCE = SHARE * LARGEST_REACH
 
 
 class Border(NamedTuple):
-    """Rings of points, in half pixels; points between corners have an infinite tolerance."""
+    """Rings of points, in half pixels."""
 
     points: NDArray[np.int32]  # (N, 2): row and column
     offsets: NDArray[np.int64]  # (R + 1): of the rings in points
-    limits: NDArray[np.float64]  # (N): tolerance in half pixels, if none is asked for
+    rooms: NDArray[np.float64]  # (N): how far a point may move lest it meet another arc
     is_junction: NDArray[np.bool_]  # (N)
+    is_middle: NDArray[np.bool_]  # (N): no corner of pixels, but the middle of an edge
+
+
+class Limits(NamedTuple):
+    """How far points may be from the new border, in half pixels."""
+
+    own: NDArray[np.float64]  # (N): each
+    most: float  # any
+    away: float  # pieces this far apart cannot meet
 
 
 class Scratch(NamedTuple):
@@ -60,67 +69,86 @@ def reach_for(tolerance: float) -> int:
     return min(LARGEST_REACH, int(np.ceil(tolerance / SHARE)))
 
 
-def simplify_rings(rings: Rings, tolerance: float) -> Rings:
+def simplify_rings(rings: Rings, tolerance: float, reach: int, share: float = SHARE) -> Border:
     """The rings, whose rows have clearances, with a tolerance in pixels.
 
-    Rows and columns of the result are in half pixels, without clearances.
+    Args:
+        rings: as `cut_rings` returns them.
+        tolerance: how far their borders may move, in pixels.
+        reach: of their clearances.
+        share: of its clearance that a point may move.
     """
     rows, cols = rings.points.T
-    lines, clearances = rows & ROW, rows >> CLEARANCE & FREE
-    limits = np.minimum(clearances * (SHARE / STEPS), tolerance)
-    limits[clearances == FREE] = tolerance
-    points = np.column_stack([lines, cols]).astype(np.int32)
-    border = _add_middles(points, rings.offsets, 2 * limits, clearances == JUNCTION)
+    clearances = rows >> CLEARANCE & FREE
+    corners = Border(
+        points=2 * np.column_stack([rows & ROW, cols]).astype(np.int32),
+        offsets=rings.offsets,
+        rooms=np.where(clearances == FREE, reach, clearances / STEPS) * (2 * share),
+        is_junction=clearances == JUNCTION,
+        is_middle=np.zeros(len(rows), np.bool_),
+    )
+    border = _add_middles(corners, min(2 * tolerance, TIGHT))
     longest = int(np.diff(border.offsets).max(initial=0)) + 1
     scratch = Scratch(
         order=np.empty(longest, np.int64),
         flags=np.empty(longest, np.bool_),
         stack=np.empty((longest + 2, 2), np.int64),
     )
+    limits = np.where(border.is_middle, np.inf, np.minimum(border.rooms, 2 * tolerance))
     kept = np.zeros(len(border.points), np.bool_)
-    _simplify(border, 2 * tolerance, scratch, kept)
+    _simplify(border, Limits(limits, 2 * tolerance, 2 * (tolerance + reach)), scratch, kept)
     counts = np.concatenate([[0], np.cumsum(kept)])
-    return Rings(border.points[kept], counts[border.offsets], rings.regions)
+    return Border(
+        border.points[kept],
+        counts[border.offsets],
+        border.rooms[kept],
+        border.is_junction[kept],
+        border.is_middle[kept],
+    )
 
 
 @compiled
-def _add_middles(
-    points: NDArray[np.int32],
-    offsets: NDArray[np.int64],
-    limits: NDArray[np.float64],
-    is_junction: NDArray[np.bool_],
-) -> Border:
-    """Rings in half pixels, with a point half a pixel before and after each that must stay near."""
+def _add_middles(corners: Border, limit: float) -> Border:
+    """The border with a point half a pixel before and after each that must stay near."""
+    points, offsets, rooms = corners.points, corners.offsets, corners.rooms
     most = 3 * len(points)
     found = Border(
         np.empty((most, 2), np.int32),
         np.zeros(offsets.size, np.int64),
         np.empty(most, np.float64),
         np.zeros(most, np.bool_),
+        np.zeros(most, np.bool_),
     )
     end = 0
     for ring in range(offsets.size - 1):
         for index in range(offsets[ring], offsets[ring + 1]):
             after = index + 1 if index + 1 < offsets[ring + 1] else offsets[ring]
-            row, col = 2 * points[index, 0], 2 * points[index, 1]
-            rows, cols = 2 * points[after, 0] - row, 2 * points[after, 1] - col
-            found.points[end, 0], found.points[end, 1] = row, col
-            found.limits[end], found.is_junction[end] = limits[index], is_junction[index]
+            row, col = points[index]
+            rows, cols = points[after, 0] - row, points[after, 1] - col
+            found.points[end] = points[index]
+            found.rooms[end], found.is_junction[end] = rooms[index], corners.is_junction[index]
             end += 1
             length = abs(rows) + abs(cols)
-            near, far = limits[index] < TIGHT, limits[after] < TIGHT
-            for wanted, step in ((near or (far and length == 2), 1), (far, length - 1)):
-                if wanted and (step == 1 or length > 2):
+            near, far = min(rooms[index], limit) < TIGHT, min(rooms[after], limit) < TIGHT
+            for step in range(1, length, max(1, length - 2)):
+                if (near and step == 1) or (far and step == length - 1):
                     found.points[end, 0] = row + np.sign(rows) * step
                     found.points[end, 1] = col + np.sign(cols) * step
-                    found.limits[end], found.is_junction[end] = np.inf, False
+                    found.rooms[end] = min(rooms[index], rooms[after])
+                    found.is_middle[end] = True
                     end += 1
         found.offsets[ring + 1] = end
-    return Border(found.points[:end], found.offsets, found.limits[:end], found.is_junction[:end])
+    return Border(
+        found.points[:end],
+        found.offsets,
+        found.rooms[:end],
+        found.is_junction[:end],
+        found.is_middle[:end],
+    )
 
 
 @compiled
-def _simplify(border: Border, tolerance: float, scratch: Scratch, kept: NDArray[np.bool_]) -> None:
+def _simplify(border: Border, limits: Limits, scratch: Scratch, kept: NDArray[np.bool_]) -> None:
     """Mark the points that stay."""
     points, offsets, is_junction = border.points, border.offsets, border.is_junction
     order = scratch.order
@@ -131,7 +159,7 @@ def _simplify(border: Border, tolerance: float, scratch: Scratch, kept: NDArray[
             first += 1
         if first == end:  # its first point is the uppermost and of these the leftmost
             _order_arc(points, begin, end, begin, end - begin + 1, order)
-            _simplify_arc(border, end - begin + 1, tolerance, scratch, kept)
+            _simplify_arc(border, end - begin + 1, limits, scratch, kept)
             continue
         start, length = first, 1
         for step in range(1, end - begin + 1):
@@ -141,7 +169,7 @@ def _simplify(border: Border, tolerance: float, scratch: Scratch, kept: NDArray[
             length += 1
             if is_junction[index]:
                 _order_arc(points, begin, end, start, length, order)
-                _simplify_arc(border, length, tolerance, scratch, kept)
+                _simplify_arc(border, length, limits, scratch, kept)
                 start, length = index, 1
 
 
@@ -171,21 +199,21 @@ def _order_arc(
 
 @compiled
 def _simplify_arc(
-    border: Border, length: int, tolerance: float, scratch: Scratch, kept: NDArray[np.bool_]
+    border: Border, length: int, limits: Limits, scratch: Scratch, kept: NDArray[np.bool_]
 ) -> None:
     """Mark the points that stay of the arc in `order`, with less and less tolerance if need be."""
-    points, limits = border.points, border.limits
+    points = border.points
     order, flags = scratch.order[:length], scratch.flags[:length]
     head, tail = points[order[0]], points[order[length - 1]]
     is_closed = head[0] == tail[0] and head[1] == tail[1]
-    limit = tolerance
+    limit = max(limits.most, EXACT)
     while True:
         flags[:] = False
         flags[0] = flags[length - 1] = True
-        _choose(points, order, (limits, limit), flags, scratch.stack)
-        while _uncross(points, order, (limits, limit), flags, is_closed):
+        _choose(points, order, Limits(limits.own, limit, limits.away), flags, scratch.stack)
+        while _uncross(points, order, Limits(limits.own, limit, limits.away), flags, is_closed):
             pass
-        if not is_closed or limit == EXACT or _keeps_area(points, order, flags):
+        if not is_closed or limit <= 2 * EXACT or _keeps_area(points, order, flags):
             break
         limit = limit / 2 if limit >= 2 else EXACT
     for step in range(length):
@@ -197,20 +225,20 @@ def _simplify_arc(
 def _choose(
     points: NDArray[np.int32],
     order: NDArray[np.int64],
-    tolerances: tuple[NDArray[np.float64], float],
+    limits: Limits,
     flags: NDArray[np.bool_],
     stack: NDArray[np.int64],
 ) -> None:
     """Douglas-Peucker: flag the worst point of a piece, until none is beyond its tolerance."""
-    limits = tolerances[0]
     stack[0, 0], stack[0, 1] = 0, order.size - 1
     size = 1
     while size > 0:
         size -= 1
         first, last = stack[size, 0], stack[size, 1]
-        worst, excess = _find_worst(points, order, tolerances, first, last)
+        worst, excess = _find_worst(points, order, limits, first, last)
         if excess > 1:
-            worst = _step_aside(points, order, limits, (first, worst, last))
+            if limits.most > 2 * EXACT:
+                worst = _step_aside(points, order, limits.own, (first, worst, last))
             flags[worst] = True
             stack[size, 0], stack[size, 1] = first, worst
             stack[size + 1, 0], stack[size + 1, 1] = worst, last
@@ -221,7 +249,7 @@ def _choose(
 def _step_aside(
     points: NDArray[np.int32],
     order: NDArray[np.int64],
-    limits: NDArray[np.float64],
+    own: NDArray[np.float64],
     steps: tuple[int, int, int],
 ) -> int:
     """The middle of an edge beside the worst point between two, if there is one; or that itself.
@@ -233,10 +261,10 @@ def _step_aside(
     best, shortest = worst, np.iinfo(np.int64).max
     for direction in (-1, 1):
         middle = worst + direction
-        if middle <= first or middle >= last or limits[order[middle]] < np.inf:
+        if middle <= first or middle >= last or own[order[middle]] < np.inf:
             continue
         corner = middle + direction
-        if limits[order[corner]] == np.inf:
+        if own[order[corner]] == np.inf:
             corner += direction
         p, q = points[order[worst]], points[order[corner]]
         length = abs(np.int64(p[0]) - q[0]) + abs(np.int64(p[1]) - q[1])
@@ -249,7 +277,7 @@ def _step_aside(
 def _find_worst(
     points: NDArray[np.int32],
     order: NDArray[np.int64],
-    tolerances: tuple[NDArray[np.float64], float],
+    limits: Limits,
     first: int,
     last: int,
 ) -> tuple[int, float]:
@@ -257,7 +285,6 @@ def _find_worst(
 
     And by how much: its distance from the line between them over its tolerance, squared.
     """
-    limits, limit = tolerances
     y, x = float(points[order[first], 0]), float(points[order[first], 1])
     dy, dx = points[order[last], 0] - y, points[order[last], 1] - x
     square = dy * dy + dx * dx
@@ -272,7 +299,7 @@ def _find_worst(
         else:
             across = px * dy - py * dx
             distance = across * across / square
-        allowed = min(limits[order[step]], limit)
+        allowed = min(limits.own[order[step]], limits.most)
         if distance > excess * allowed * allowed:
             worst, excess = step, distance / (allowed * allowed)
     return worst, excess
@@ -297,7 +324,7 @@ def _keeps_area(
 def _uncross(
     points: NDArray[np.int32],
     order: NDArray[np.int64],
-    tolerances: tuple[NDArray[np.float64], float],
+    limits: Limits,
     flags: NDArray[np.bool_],
     is_closed: bool,
 ) -> bool:
@@ -308,7 +335,7 @@ def _uncross(
     """
     ends = np.flatnonzero(flags)
     pieces = ends.size - 1
-    away = 3 * tolerances[1] / SHARE
+    away = limits.away
     crossed = np.zeros(pieces, np.bool_)
     for one in range(pieces):
         a, b = points[order[ends[one]]], points[order[ends[one + 1]]]
@@ -328,7 +355,7 @@ def _uncross(
     found = False
     for piece in range(pieces):
         if crossed[piece]:
-            worst, _ = _find_worst(points, order, tolerances, ends[piece], ends[piece + 1])
+            worst, _ = _find_worst(points, order, limits, ends[piece], ends[piece + 1])
             if worst >= 0:
                 flags[worst] = found = True
     return found

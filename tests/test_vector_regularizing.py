@@ -1,0 +1,128 @@
+"""Outlines with right angles: same area, nearly the same place, never over a neighbour."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import rasterio.features
+import shapely
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyproj import CRS
+from regions import connectivities, heights, join, masks, polygonize
+from shapely.affinity import rotate, scale
+
+from geounet.raster import Grid
+from geounet.vector.outlines import Outlines
+
+PIXELS = Affine.identity()
+L_SHAPE = shapely.Polygon([(50, 50), (120, 50), (120, 80), (90, 80), (90, 120), (50, 120)])
+
+
+def burn(*polygons, shape=(200, 200)):
+    return rasterio.features.rasterize([(p, 1) for p in polygons], shape, dtype="uint8")
+
+
+def square(mask, tolerance=0, **options):
+    outlines = Outlines(tolerance, squared=Grid(*mask.shape, PIXELS))
+    return join(polygonize(mask, transform=PIXELS, outlines=outlines, **options), "geometries")
+
+
+def find_angles(polygon):
+    """Angles between edges in a row, modulo 90 degrees, from -45 to 45."""
+    steps = np.diff(shapely.get_coordinates(polygon.exterior), axis=0)
+    directions = np.degrees(np.arctan2(*np.vstack([steps, steps[:1]]).T))
+    return (np.diff(directions) + 45) % 90 - 45
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.floats(0, 90), st.floats(20, 60), st.floats(20, 60))
+def test_a_turned_rectangle_is_found_again(angle, height, width):
+    building = rotate(shapely.box(100 - width, 100 - height, 100 + width, 100 + height), angle)
+    mask = burn(building, shape=(260, 260))
+    (found,) = square(mask)
+    assert len(found.exterior.coords) == 5
+    assert find_angles(found) == pytest.approx(0, abs=1e-6)
+    assert found.area == pytest.approx(mask.sum())
+    assert found.intersection(building).area / found.union(building).area > 0.95
+
+
+@pytest.mark.parametrize("angle", [0, 17, 45, 80])
+def test_an_l_keeps_its_corners(angle):
+    (found,) = square(burn(rotate(L_SHAPE, angle)))
+    assert len(found.exterior.coords) == 7
+    assert find_angles(found) == pytest.approx(0, abs=1e-6)
+
+
+def test_what_is_not_square_stays_as_it_is():
+    rows, cols = np.indices((100, 100))
+    triangle = ((rows > 20) & (rows < 80) & (abs(cols - 50) < (rows - 20) / 2)).astype(np.uint8)
+    raw = join(polygonize(triangle, transform=PIXELS), "geometries")
+    assert square(triangle)[0].equals(raw[0])
+
+
+def test_buildings_that_share_a_wall_or_touch_the_edge_stay_as_they_are():
+    mask = burn(rotate(shapely.box(40, 40, 80, 100), 20), shape=(140, 140))
+    rows, _ = np.indices(mask.shape)
+    mask[(mask == 1) & (rows > 70)] = 2
+    cut = burn(rotate(shapely.box(-20, 40, 80, 100), 20), shape=(140, 140))
+    for some in (mask, cut):
+        raw = join(polygonize(some, transform=PIXELS), "geometries")
+        assert all(a.equals(b) for a, b in zip(square(some), raw, strict=True))
+
+
+def test_holes_stay():
+    mask = burn(rotate(shapely.box(40, 40, 120, 120), 20))
+    mask[75:85, 75:85] = 0
+    (found,) = square(mask)
+    assert len(found.exterior.coords) == 5
+    assert found.area == pytest.approx(mask.sum())
+    assert found.interiors[0].envelope.area == 100
+
+
+@settings(deadline=None, max_examples=100)
+@given(masks, connectivities, heights, st.sampled_from([0, 1.5, 4]), st.booleans())
+def test_no_two_overlap_whatever_the_mask(mask, connectivity, heights, tolerance, smooth):
+    outlines = Outlines(tolerance, smooth, Grid(*mask.shape, PIXELS))
+    whole, strips = (
+        polygonize(mask, connectivity, transform=PIXELS, outlines=outlines, **arguments)
+        for arguments in ({}, {"heights": heights})
+    )
+    geometries = join(whole, "geometries")
+    assert shapely.is_valid(geometries).all()
+    if len(geometries):
+        assert shapely.coverage_is_valid(geometries)
+    assert (
+        shapely.to_wkb(join(strips, "geometries")).tolist() == shapely.to_wkb(geometries).tolist()
+    )
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 2**32 - 1))
+def test_a_crowd_of_buildings_does_not_overlap(seed):
+    rng = np.random.default_rng(seed)
+    buildings = [
+        rotate(shapely.box(x, y, x + rng.uniform(10, 40), y + rng.uniform(10, 40)), angle)
+        for x, y, angle in rng.uniform(0, (170, 170, 90), (12, 3))
+    ]
+    mask = burn(*buildings)
+    raw = join(polygonize(mask, transform=PIXELS), "geometries")
+    found = square(mask)
+    assert shapely.is_valid(found).all()
+    assert shapely.coverage_is_valid(found)
+    assert shapely.area(found) == pytest.approx(shapely.area(raw), rel=0.05)
+    common = shapely.area(shapely.intersection(raw, found))
+    assert (common >= 0.85 * (shapely.area(raw) + shapely.area(found) - common)).all()
+
+
+def test_angles_are_right_on_the_ground():
+    """At 60 degrees north a degree of longitude is half as long as one of latitude."""
+    transform = Affine(2e-6, 0, 10, 0, -1e-6, 60)
+    grid = Grid(200, 200, transform, CRS.from_epsg(4326))
+    mask = burn(rotate(shapely.box(60, 60, 120, 140), 30))
+    outlines = Outlines(squared=grid)
+    (found,) = join(polygonize(mask, transform=transform, outlines=outlines), "geometries")
+    assert len(found.exterior.coords) == 5
+    on_ground = scale(found, np.cos(np.radians(60)) * 1.0025, 1)  # the ellipsoid's share
+    assert find_angles(on_ground) == pytest.approx(0, abs=0.1)
