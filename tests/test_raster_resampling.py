@@ -11,7 +11,7 @@ from rasterio.vrt import WarpedVRT
 from rasters import UTM, write_raster
 from scipy import ndimage
 
-from geounet.raster import Resampled, Window, open_scene, open_stack, resampling
+from geounet.raster import Grid, Resampled, Window, open_scene, open_stack, resampling
 
 FACTORS = [0.4, 1.7, 2, 3.3]
 
@@ -122,13 +122,48 @@ def test_no_value_depends_on_the_window(tmp_path, height, width, scale, dtype, d
 
 
 @pytest.mark.parametrize("scale", FACTORS)
-def test_strips_do_not_show(tmp_path, monkeypatch, scale):
-    path = write_raster(tmp_path / "a.tif", make_smooth(90, 70).astype(np.float32))
+@pytest.mark.parametrize("strip_bytes", [1, 3_000, 9_000])
+def test_blocks_do_not_show(tmp_path, monkeypatch, scale, strip_bytes):
+    """Neither in the values nor in what is valid, whether rows or columns are cut."""
+    pixels = make_smooth(13, 25).astype(np.float32)
+    pixels[:, np.random.default_rng(0).random((13, 25)) < 0.9] = 0
+    path = write_raster(tmp_path / "a.tif", pixels, nodata=0)
     with Resampled(open_scene(path), scale) as scene:
-        whole = scene.read(scene.grid.extent)[0]
-        monkeypatch.setattr(resampling, "STRIP_BYTES", 1)
-        rows = scene.read(scene.grid.extent)[0]
-    assert whole.tobytes() == rows.tobytes()
+        whole, valid = scene.read(scene.grid.extent)
+        monkeypatch.setattr(resampling, "STRIP_BYTES", strip_bytes)
+        got, got_valid = scene.read(scene.grid.extent)
+    assert whole.tobytes() == got.tobytes()
+    assert (valid == got_valid).all()
+    assert 0 < valid.mean() < 1
+
+
+class Recorder:
+    """A scene without content that notes how much of it is read at a time."""
+
+    count, dtype = 3, np.dtype("uint8")
+
+    def __init__(self, height, width):
+        self.grid, self.areas = Grid(height, width, UTM), []
+
+    def read(self, window):
+        self.areas.append(window.area)
+        return np.ones((3, *window.shape), np.uint8), np.ones(window.shape, bool)
+
+
+@pytest.mark.parametrize("scale", [0.1, 1, 7.3, 30])
+def test_reads_are_bounded_in_both_directions(monkeypatch, scale):
+    """The width is cut, too; and what is read twice, around the blocks, stays small."""
+    monkeypatch.setattr(resampling, "STRIP_BYTES", 2**22)
+    most = 2**22 // (8 * 4)
+    height, width = round(40 * scale), round(300 * scale)
+    source = Recorder(height, width)
+    scene = Resampled(source, scale)
+    pixels, valid = scene.read(scene.grid.extent)
+    assert (pixels == 1).all()
+    assert valid.all()
+    assert max(source.areas) <= most
+    assert sum(source.areas) < 2 * height * width + 1000
+    assert (len(source.areas) > 1) == (height * width > most)
 
 
 @settings(deadline=None, max_examples=200)
@@ -150,8 +185,6 @@ def test_every_pixel_is_under_one(size, scale, data):
 
 
 def open_scene_grid(size):
-    from geounet.raster import Grid
-
     return Grid(size, 3, UTM)
 
 

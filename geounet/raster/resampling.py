@@ -18,7 +18,10 @@ from geounet.raster.stack import SceneLike
 from geounet.raster.window import Window
 
 STRIP_BYTES = 32 * 2**20
-"""Bytes of float64 that are computed at a time, unless one row takes more."""
+"""Bytes of float64 that are computed at a time, unless one pixel takes more."""
+
+LEAST_ROWS = 8
+"""Rows for which the width is cut: with fewer, what is read twice around them would count."""
 
 SLACK = 1e-6
 """Share of a pixel by which a scene may reach into a further one without having it."""
@@ -90,9 +93,9 @@ class Resampled:
         )
         pixels = np.zeros((self.count, *inside.shape), self.dtype)
         valid = np.zeros(inside.shape, bool)
-        for strip in inside.blocks(self._strip_rows(inside.width), max(1, inside.width)):
-            here = strip.relative_to(inside).slices()
-            pixels[:, *here], valid[here] = self._compute(strip)
+        for block in inside.blocks(*self._block_shape(inside)):
+            here = block.relative_to(inside).slices()
+            pixels[:, *here], valid[here] = self._compute(block)
         return mirror(pixels, rows, cols), mirror(valid, rows, cols)
 
     def rows_under(self, window: Window) -> NDArray[np.intp]:
@@ -115,10 +118,16 @@ class Resampled:
             width=int(cols[-1] - cols[0]) + 1,
         )
 
-    def _strip_rows(self, width: int) -> int:
-        """Rows to compute at a time."""
-        row_bytes = 8 * (self.count + 1) * max(1, width) * max(1.0, self.scale) ** 2
-        return max(1, int(STRIP_BYTES / row_bytes))
+    def _block_shape(self, window: Window) -> tuple[int, int]:
+        """Rows and columns to compute at a time: all columns unless rows would be too few."""
+        cols = min(window.width, self._count_fitting(min(window.height, LEAST_ROWS)))
+        return self._count_fitting(cols), max(1, cols)
+
+    def _count_fitting(self, others: int) -> int:
+        """Pixels of one axis to compute at a time with so many of the other; at least one."""
+        radius = max(1.0, self.scale)
+        most = STRIP_BYTES / (8 * (self.count + 1)) / ((others + 2) * radius + 2)
+        return max(1, int((most - 2) / radius - 2))
 
     def _compute(self, window: Window) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
         """Pixels and validity of a window inside the grid."""
