@@ -15,7 +15,7 @@ from test_inference_predict import make_pixels, predict_untiled
 from geounet.classes import NODATA
 from geounet.errors import ModelError, UsageError
 from geounet.inference import PredictOptions, foresee, parts, predict, returning, verify
-from geounet.raster import Resampled, open_scene
+from geounet.raster import Grid, Resampled, Window, open_scene
 
 FACTORS = [0.4, 1.7, 2, 3.3]
 OPTIONS = {"precision": "float32", "resample": True}
@@ -81,6 +81,57 @@ def test_bytes_do_not_depend_on_the_cut(tmp_path, models, factor, monkeypatch):
     for i, options in enumerate([{"tile": 64, "readers": 3}, {"tile": 104, "batch": 3}]):
         run(tmp_path, scene, models[factor], f"{i}.tif", **options)
         assert (tmp_path / f"{i}.tif").read_bytes() == (tmp_path / "a.tif").read_bytes()
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.floats(0.01, 100), st.integers(1, 5000), st.sampled_from([1, 7, 81, 4000, 10**8]),
+    st.integers(0, 10**6), st.integers(0, 10**6),
+)  # fmt: skip
+def test_what_lies_under_a_chunk_is_bounded(factor, rows, pixel_bytes, row_off, col_off):
+    class Source:
+        grid = Grid(2 * 10**6, 2 * 10**6, UTM)
+
+    scene = Resampled(Source(), factor)
+    height, width = returning.choose_chunk(scene, (rows, 4096), pixel_bytes)
+    assert 1 <= height <= rows
+    assert 1 <= width <= 4096
+    chunk = Window(row_off=row_off, col_off=col_off, height=height, width=width)
+    under = scene.window_under(chunk).area
+    assert under == 1 or under * pixel_bytes <= parts.PART_BYTES
+    whole = (rows / factor + 2) * (4096 / factor + 2) * pixel_bytes
+    if whole <= parts.PART_BYTES / 2 and rows < 5000 * factor:
+        assert (height, width) == (rows, 4096)  # not cut without need
+
+
+def test_chunks_are_cut_by_what_lies_under_them(tmp_path, models, monkeypatch):
+    """In both directions, and the outputs are the same bytes; also where a strip would be empty."""
+    scene = write_raster(tmp_path / "scene.tif", make_pixels(120, 150))
+    run(tmp_path, scene, models[0.4], "a.tif", tile=64)
+    asked, original = [], returning.read_parts
+
+    def read(near, window, pixels):
+        asked.append(window)
+        return original(near, window, pixels)
+
+    monkeypatch.setattr(returning, "PART_BYTES", 3000)
+    monkeypatch.setattr(returning, "_strip_shape", lambda _: (60, 512))
+    monkeypatch.setattr(returning, "read_parts", read)
+    run(tmp_path, scene, models[0.4], "b.tif", tile=64)
+    assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
+    assert max(window.area for window in asked) <= 3000
+    assert len({window.row_off for window in asked}) > 4
+    assert len({window.col_off for window in asked}) > 4
+
+
+def test_verify_takes_smaller_windows_of_a_finer_scene(tmp_path, models, monkeypatch):
+    scene = write_raster(tmp_path / "scene.tif", make_pixels(60, 70))
+    run(tmp_path, scene, models[0.4])
+    monkeypatch.setattr(returning, "PART_BYTES", 13 * 50**2)  # the mask and three float32 scores
+    options = PredictOptions(**OPTIONS)
+    check = verify(scene, models[0.4], tmp_path / "mask.tif", options, windows=3)
+    assert check.labels_changed == 0
+    assert 15**2 <= check.pixels / 3 <= 20**2
 
 
 @settings(

@@ -58,7 +58,8 @@ def return_parts(run: Run, scene: Resampled, parts: Sequence[Window]) -> list[Wi
     """
     extent = run.plan.area.extent
     kinds = {kind: name_strip(kind) for kind in run.outputs}
-    strips = [s.intersect(extent) for s in extent.aligned(BLOCK).blocks(*_strip_shape(run))]
+    bands = extent.aligned(BLOCK).blocks(*_strip_shape(run))
+    strips = [strip for strip in (band.intersect(extent) for band in bands) if strip.area]
     run.counts[:] = 0
     for strip in strips:
         if run.job.is_done(tuple(kinds.values()), strip):
