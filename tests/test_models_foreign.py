@@ -154,6 +154,30 @@ def test_files_give_the_values_of_the_network(unet, exported):
     assert [c.name for c in model.spec.classes] == ["a", "b", "c"]
 
 
+@needs_onnx
+def test_onnx_on_cuda_is_float32_on_the_device_of_the_tiles(tmp_path, monkeypatch):
+    """A session for each device, without TF32 and without timing algorithms."""
+    import onnxruntime
+
+    path = export(tmp_path / "net.onnx", nn.Conv2d(3, 3, 1))
+    runner = load_model(path).network.runner
+    asked = []
+
+    def open_session(name, options, providers):
+        asked.append(providers)
+        return object()
+
+    gpu = "CUDAExecutionProvider"
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [gpu])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", open_session)
+    first, plain, second = (runner._open(torch.device(d)) for d in ("cuda:0", "cuda", "cuda:1"))
+    assert first is plain
+    assert first is not second
+    runner._open(torch.device("cpu"))  # open since it was loaded
+    fixed = {"use_tf32": 0, "cudnn_conv_algo_search": "HEURISTIC"}
+    assert asked == [[(gpu, {"device_id": i, **fixed}), "CPUExecutionProvider"] for i in (0, 1)]
+
+
 def test_a_file_gives_the_in_house_mask(tmp_path, unet, exported):
     pixels = make_pixels(200, 260)
     pixels[:, :30, :40] = 0

@@ -22,6 +22,12 @@ TYPES: dict[str, np.dtype[Any]] = {
     "tensor(float16)": np.dtype("float16"),
 }
 
+GPU = "CUDAExecutionProvider"
+
+GPU_OPTIONS = {"use_tf32": 0, "cudnn_conv_algo_search": "HEURISTIC"}
+"""By default float32 would be multiplied as TF32, and algorithms be chosen by their time, which is
+another result from run to run."""
+
 
 class OnnxNetwork(nn.Module):
     """(N, bands, H, W) -> what the file gives of it, in the precision it was exported in.
@@ -39,9 +45,9 @@ class OnnxNetwork(nn.Module):
         super().__init__()
         list_external_files(path)
         self.path = path
-        self._sessions: dict[str, onnxruntime.InferenceSession] = {}
-        inputs = self._open("cpu").get_inputs()
-        outputs = self._open("cpu").get_outputs()
+        self._sessions: dict[tuple[str, int], onnxruntime.InferenceSession] = {}
+        cpu = self._open(torch.device("cpu"))
+        inputs, outputs = cpu.get_inputs(), cpu.get_outputs()
         if len(inputs) != 1 or inputs[0].type not in TYPES:
             found = ", ".join(f"{one.type} {one.shape}" for one in inputs)
             raise ModelError(f"{path} takes {found}; a model takes one tensor(float)")
@@ -52,7 +58,7 @@ class OnnxNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the file on each tile."""
-        session = self._open(x.device.type)
+        session = self._open(x.device)
         images = x.detach().cpu().numpy().astype(self._dtype)
         try:
             results = [
@@ -70,25 +76,28 @@ class OnnxNetwork(nn.Module):
         """Itself: nothing in it ever changes."""
         return self
 
-    def _open(self, device: str) -> onnxruntime.InferenceSession:
+    def _open(self, device: torch.device) -> onnxruntime.InferenceSession:
         """The session of a device; CUDA where this onnxruntime was built for it."""
         import onnxruntime
 
-        gpu = "CUDAExecutionProvider"
-        is_gpu = device == "cuda" and gpu in onnxruntime.get_available_providers()
-        providers = [gpu, "CPUExecutionProvider"] if is_gpu else ["CPUExecutionProvider"]
-        if providers[0] not in self._sessions:
+        is_gpu = device.type == "cuda" and GPU in onnxruntime.get_available_providers()
+        index = device.index or 0
+        providers: list[Any] = ["CPUExecutionProvider"]
+        if is_gpu:
+            providers.insert(0, (GPU, {"device_id": index, **GPU_OPTIONS}))
+        key = (GPU, index) if is_gpu else ("CPUExecutionProvider", 0)
+        if key not in self._sessions:
             options = onnxruntime.SessionOptions()
             options.log_severity_level = 4  # it would print
             options.intra_op_num_threads = torch.get_num_threads()
             try:
-                self._sessions[providers[0]] = onnxruntime.InferenceSession(
+                self._sessions[key] = onnxruntime.InferenceSession(
                     str(self.path), options, providers
                 )
             except _failures() as error:
                 reason = " ".join(str(error).split())[:300]
                 raise ModelError(f"{self.path} is no ONNX model that runs: {reason}") from error
-        return self._sessions[providers[0]]
+        return self._sessions[key]
 
 
 def list_external_files(path: Path) -> list[Path]:
