@@ -126,7 +126,7 @@ def test_a_full_disk(disk, cli, expected, size_kb, overwrite):
 def test_a_read_only_disk(disk, cli):
     folder, remount = disk
     assert remount("ro")
-    check_line(cli(folder), "mask.tif.parts", "Read-only file system")
+    check_line(cli(folder), "mask.tif", "Read-only file system")
 
 
 @pytest.mark.parametrize("kind", [errno.ENOSPC, errno.EDQUOT, errno.EIO])

@@ -7,6 +7,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,10 @@ def publish(temporary: Path, path: Path) -> None:
     flush(path.parent)
 
 
+_CHECKED = 32 * BLOCK
+"""Columns that are decoded at a time."""
+
+
 def check_blocks(path: Path, overview: int | None = None) -> None:
     """Decode all blocks of a tiled GeoTIFF that GDAL has written, or of one of its overviews.
 
@@ -187,11 +192,12 @@ def check_blocks(path: Path, overview: int | None = None) -> None:
     options = {} if overview is None else {"overview_level": overview}
     with open_dataset(path, num_threads="all_cpus", **options) as dataset:
         height, width = dataset.shape
-        for row in range(-(-height // BLOCK)):
+        for band, row in product(dataset.indexes, range(-(-height // BLOCK))):
             rows = min(BLOCK, height - row * BLOCK)
-            dataset.read(window=RasterioWindow(0, row * BLOCK, width, rows))
-            for band in dataset.indexes:
-                for col in range(-(-width // BLOCK)):
+            for first in range(0, width, _CHECKED):
+                columns = min(_CHECKED, width - first)
+                dataset.read(band, window=RasterioWindow(first, row * BLOCK, columns, rows))
+                for col in range(first // BLOCK, -(-(first + columns) // BLOCK)):
                     item = f"BLOCK_OFFSET_{col}_{row}"
                     if dataset.get_tag_item(item, "TIFF", bidx=band, ovr=None) is None:
                         raise RasterioIOError(f"block {col}, {row} is missing")
