@@ -77,7 +77,8 @@ class Lookahead:
         self._rows = np.concatenate([self._rows, self._outside[values]])
         self._weights = _append(self._weights, weights, 0)
         self._scores = _append(self._scores, scores, 1)
-        return self._release()
+        ready = len(self._rows) - 2 * self._context
+        return self._release(ready if ready >= self._context else 0)
 
     def finish(self) -> Rows:
         """Let go of all rows, and of one of no data below."""
@@ -89,13 +90,11 @@ class Lookahead:
         self._rows = np.concatenate([self._rows, outside])
         self._weights = _append(self._weights, weights, 0)
         self._scores = _append(self._scores, bands, 1)
-        return self._release()
+        return self._release(len(self._rows) - 2 * self._context)
 
-    def _release(self) -> Rows:
+    def _release(self, ready: int) -> Rows:
         """The first held row has the context above it in `_rows`; each needs as much below."""
-        context = self._context
-        ready = max(0, len(self._rows) - 2 * context)
-        held = self._rows[context : context + ready]
+        held = self._rows[self._context : self._context + ready]
         released = Rows(
             held,
             self._weights[:ready],

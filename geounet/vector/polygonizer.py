@@ -19,7 +19,7 @@ from geounet.vector.archive import (
     take_rings,
 )
 from geounet.vector.clearance import Lookahead, Rows
-from geounet.vector.front import REGION, Records, grow_front, make_front
+from geounet.vector.front import REGION, ROW, Records, grow_front, make_front
 from geounet.vector.outlines import RAW, Outlines, shape_rings
 from geounet.vector.regions import Closing, close_regions, sweep
 from geounet.vector.tracing import cut_rings, place_rings
@@ -47,8 +47,8 @@ class Regions:
             leaves out pixels of which nothing is known.
         lowest_confidence: smallest confidence of a pixel; None if not known.
         scores: mean scores of the pixels, float64 (N, bands); no bands if not known.
-        geometries: valid polygons along the edges of the pixels, shells counter-clockwise; with
-            8-connectivity, a multipolygon where parts of a region meet at corners only.
+        geometries: valid polygons, shells counter-clockwise; with 8-connectivity, a multipolygon
+            where parts of a region meet at corners only.
     """
 
     values: NDArray[np.uint8]
@@ -137,6 +137,8 @@ class Polygonizer:
             raise ValueError(f"a strip is uint8 (H, {width}), not {strip.dtype} {strip.shape}")
         if (0 if scores is None else len(scores)) != bands:
             raise ValueError(f"scores are ({bands}, H, {width})")
+        if self._front.state["row"][0] + len(strip) > ROW:
+            raise ValueError(f"a mask has no more than {ROW} rows")
         self._is_weighted = confidence is not None
         rows = max(1, SWEEP_PIXELS // width)
         found = []

@@ -186,7 +186,7 @@ def _join_rows(front: Front, this: int, clearances: NDArray[np.uint8]) -> None:
                 line |= np.int64(clearances[col]) << CLEARANCE
                 _pass_by(state, corners, waiting, (line, col), pixels, owners)
             _turn(state, corners, waiting, (line, col), pixels, owners)
-            _group(state, regions["group"], pixels, owners)
+            _group(state, regions, pixels, owners)
         if col == width:
             return
         col = _find_next(col, min(starts[last, above + 1], starts[this, below + 1]), clearances)
@@ -301,7 +301,7 @@ def _link(
 @compiled
 def _group(
     state: Record,
-    groups: NDArray[np.int32],
+    regions: Records,
     values: tuple[np.uint8, ...],
     labels: tuple[np.int32, ...],
 ) -> None:
@@ -309,7 +309,7 @@ def _group(
         return
     for q in range(2):
         if values[q] == values[q ^ 3] and values[q] != NODATA:
-            _unite(groups, labels[q], labels[q ^ 3])
+            _unite(regions["group"], labels[q], labels[q ^ 3])
 
 
 @compiled
