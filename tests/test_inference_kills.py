@@ -131,8 +131,9 @@ def test_thirty_kills_at_random_moments(tmp_path, files, overwrite):
         durations = measure(server, arguments, folder)
         restore(folder, old)
         for moment in cycle(killed):
-            if sum(killed.values()) >= 30:
+            if sum(killed.values()) >= 30 and min(killed.values()) >= 3:
                 break
+            assert finished < 100, f"always too late: {killed}"
             child = server.start(*arguments)
             wait_for(begin(folder)[moment], child)
             time.sleep(random.uniform(0, durations[moment]))
@@ -149,7 +150,6 @@ def test_thirty_kills_at_random_moments(tmp_path, files, overwrite):
     assert read_folder(folder) == expected
     assert {path.name for path in folder.iterdir()} == set(expected)
     print(f"killed {killed}, finished in between {finished}, seconds {durations}")  # noqa: T201
-    assert min(killed.values()) >= 3
 
 
 def make_old(folder, expected):
