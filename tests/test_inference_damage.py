@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 import sys
 
 import numpy as np
@@ -154,10 +155,18 @@ def test_a_mended_scene_is_another_one(tmp_path, cli, model, name):
     os.utime(broken)
     code, _, err = cli(path, "-o", mask, "--precision", "float32")
     assert code == 3
-    assert "has changed since" in err or "another scene" in err
-    assert "--overwrite" in err
+    if name == "mosaic":
+        assert "start this program anew" in err
+    else:
+        assert "has changed since" in err
+        assert "--overwrite" in err
     assert len(err.splitlines()) == 1
-    assert cli(path, "-o", mask, "--precision", "float32", "--overwrite")[0] == 0
+    command = [sys.executable, "-m", "geounet", "predict", path, "-m", model[0], "-o", mask]
+    options = ["--overwrite", "--precision", "float32", "--engine", "torch", "--quiet"]
+    if name == "mosaic":  # GDAL's memory of what is missing ends with the process
+        assert subprocess.run([*map(str, command), *options]).returncode == 0
+    else:
+        assert cli(path, "-o", mask, "--precision", "float32", "--overwrite")[0] == 0
     expected = predict_untiled(model[1], make_pixels(HEIGHT, WIDTH))
     np.testing.assert_array_equal(read_raster(mask)[0], expected)
 

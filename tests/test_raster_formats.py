@@ -414,6 +414,28 @@ def test_bands_that_are_not_there(tmp_path, bands):
         open_scene(write_raster(tmp_path / "a.tif", noise()), bands)
 
 
+def nest(folder):
+    """A virtual raster of a virtual raster, whose source is then gone."""
+    plain = write_raster(folder / "plain.tif", noise())
+    for source, name in ((plain, "inner.vrt"), (folder / "inner.vrt", "outer.vrt")):
+        with rasterio.open(source) as opened:
+            rasterio.shutil.copy(opened, folder / name, driver="VRT")
+    content = plain.read_bytes()
+    plain.unlink()
+    return folder / "outer.vrt", lambda: plain.write_bytes(content)
+
+
+def test_a_virtual_raster_is_not_read_as_zeros_after_a_failure(tmp_path):
+    """GDAL would: not the first time, but the second, and also when its source is back."""
+    path, mend = nest(tmp_path)
+    with pytest.raises(InputError, match=r"plain\.tif: No such file"):
+        read_all(path)
+    for step in (lambda: None, mend):
+        step()
+        with pytest.raises(InputError, match="start this program anew"):
+            read_all(path)
+
+
 def test_truncated_file_says_where(tmp_path):
     path = write_raster(tmp_path / "a.tif", noise(3, height=400), compress="deflate", **TILED)
     data = path.read_bytes()

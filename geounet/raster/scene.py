@@ -17,6 +17,7 @@ from rasterio.io import DatasetReader
 
 from geounet.errors import InputError
 from geounet.raster.dataset import grid_of, one_line, open_dataset
+from geounet.raster.mistrust import refuse_failed, remember_failure
 from geounet.raster.paths import find_stored, name_of
 from geounet.raster.validity import find_alphas, make_rule
 from geounet.raster.window import Window, mirror_indices
@@ -109,6 +110,7 @@ class Scene:
             pixels = self._read_bands(inside, shape)
             return pixels, self._rule.apply(self._dataset, pixels, inside)
         except RasterioIOError as error:
+            remember_failure(self._dataset, self.path)
             raise InputError(
                 f"{self.path} cannot be read at rows {window.row_off}-{window.row_end}, columns "
                 f"{window.col_off}-{window.col_end} ({one_line(error)}); {_advise(self.path)}"
@@ -155,6 +157,7 @@ def open_scene(
     Raises:
         InputError: it cannot be read as the pixels of an image; the message says why.
     """
+    refuse_failed(path)
     with ExitStack() as stack:
         dataset = stack.enter_context(open_dataset(path))
         chosen = choose_bands(dataset, path, bands, allow_palette=allow_palette)
