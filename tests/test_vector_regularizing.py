@@ -116,6 +116,20 @@ def test_a_crowd_of_buildings_does_not_overlap(seed):
     assert (common >= 0.85 * (shapely.area(raw) + shapely.area(found) - common)).all()
 
 
+@pytest.mark.parametrize("seed", [64, 93, 150])
+def test_a_row_of_ragged_buildings_does_not_overlap(seed):
+    """Rows that do, if nobody looks."""
+    rng = np.random.default_rng(seed)
+    angle, mask = rng.uniform(0, 90), np.zeros((120, 120), np.uint8)
+    for x in range(20, 100, 14):
+        building = shapely.box(x, 20, x + rng.uniform(11, 13.4), 20 + rng.uniform(30, 80))
+        mask |= burn(rotate(building, angle, origin=(60, 60)), shape=mask.shape)
+    mask[rng.random(mask.shape) < 0.02] ^= 1
+    found = square(mask, tolerance=float(rng.choice([0, 2, 4])))
+    assert shapely.is_valid(found).all()
+    assert shapely.coverage_is_valid(found)
+
+
 def test_angles_are_right_on_the_ground():
     """At 60 degrees north a degree of longitude is half as long as one of latitude."""
     transform = Affine(2e-6, 0, 10, 0, -1e-6, 60)

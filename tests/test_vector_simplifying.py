@@ -9,7 +9,7 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import CRS, Geod
-from regions import connectivities, heights, join, masks, polygonize
+from regions import connectivities, heights, join, make_mask, masks, polygonize
 from scipy import ndimage
 
 from geounet.raster import Grid
@@ -68,6 +68,22 @@ def test_no_tolerance_changes_nothing(mask, connectivity):
     raw, zero = polygonize(mask, connectivity), polygonize(mask, connectivity, outlines=Outlines(0))
     expected, found = (shapely.to_wkb(join(b, "geometries")).tolist() for b in (raw, zero))
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("mask", "tolerance"),
+    [
+        ((1673370908, 21, 40, 2, 0.7), 15),
+        ((499936750, 40, 59, 2, 0.7), 8),
+        ((1358357910, 36, 56, 2, 2.0), 8),
+    ],
+    ids=str,
+)
+def test_winding_borders_do_not_cross_themselves(mask, tolerance):
+    """Masks whose borders do, if nobody looks."""
+    outlines = Outlines(tolerance)
+    batches = polygonize(make_mask(*mask), transform=PIXELS, outlines=outlines)
+    assert shapely.is_valid(join(batches, "geometries")).all()
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])

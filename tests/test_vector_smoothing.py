@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import shapely
 from affine import Affine
 from hypothesis import given, settings
@@ -46,6 +47,28 @@ def test_smooth_borders_stay_within_the_tolerance(mask, connectivity, tolerance)
         points = shapely.points(shapely.get_coordinates(after))
         farthest = shapely.distance(points, before.boundary).max()
         assert farthest <= max(tolerance, 1) + 1 / 256
+
+
+@pytest.mark.parametrize("value", [0, 2])
+def test_an_island_in_a_corner_stays_inside(value):
+    mask = np.zeros((80, 80), np.uint8)
+    mask[5:70, 5:70] = 1
+    mask[7:9, 7:9] = value
+    outlines = Outlines(12, smooth=True)
+    geometries = join(polygonize(mask, transform=PIXELS, outlines=outlines), "geometries")
+    assert shapely.is_valid(geometries).all()
+    assert shapely.coverage_is_valid(geometries)
+    assert shapely.get_num_interior_rings(geometries).tolist()[-1] == 1
+
+
+@pytest.mark.parametrize("depth", [8, 10, 14])
+def test_a_slot_beside_a_corner_is_not_crossed(depth):
+    mask = np.zeros((80, 80), np.uint8)
+    mask[5:70, 5:70] = 1
+    mask[7:9, 5 : 5 + depth] = 0
+    outlines = Outlines(12, smooth=True)
+    (polygon,) = join(polygonize(mask, transform=PIXELS, outlines=outlines), "geometries")
+    assert polygon.is_valid
 
 
 def test_a_disc_is_round():
