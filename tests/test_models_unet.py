@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from geounet.models import ResUNet, UNet, to_inference_form
+from geounet.models import ResUNet, UNet, build_network, to_inference_form
 from geounet.models.geometry import OffLatticeError, Span, find_geometry, legal_sizes
 
 
@@ -118,6 +118,53 @@ def test_resunet_padded_and_unpadded_agree(blocks):
     torch.testing.assert_close(
         unpadded[..., spare : spare + 64, spare : spare + 128], padded, rtol=1e-3, atol=1e-3
     )
+
+
+@pytest.mark.parametrize("architecture", ["lightunet", "fcn32s", "fcn16s", "fcn8s"])
+def test_others_padded_and_unpadded_agree(architecture):
+    """Also transposed convolutions that overlap, and scores added at several resolutions."""
+    torch.manual_seed(3)
+    arguments = {"padding": "same", "norm": "batch"} if architecture == "lightunet" else {}
+    network = build_network(architecture, 3, 4, {"width": 6, **arguments}).eval().double()
+    _randomise_norms(network)
+    for score in getattr(network, "scores", ()):
+        nn.init.normal_(score.weight)
+    geometry = network.geometry
+    reach, origin = geometry.read_margin, -(-geometry.read_margin // 32) * 32 + 32
+    image = torch.randn(1, 3, 2 * origin + 96, 2 * origin + 160)
+    rows, cols = slice(origin, origin + 64), slice(origin + 32, origin + 160)
+    read = image[
+        ..., rows.start - reach : rows.stop + reach, cols.start - reach : cols.stop + reach
+    ]
+    with torch.inference_mode():
+        padded = network(image.double())[..., rows, cols]
+        unpadded = to_inference_form(network)(read.double())
+    spare = geometry.spare
+    unpadded = unpadded[..., spare : spare + 64, spare : spare + 128]
+    torch.testing.assert_close(unpadded, padded, rtol=1e-9, atol=1e-9)
+    assert padded.std() > 0
+
+
+def test_fcn_begins_as_bilinear_interpolation():
+    """Against torch's own interpolation of the scores."""
+    up = build_network("fcn8s", 1, 3, {"width": 2}).last
+    scores = torch.randn(1, 3, 9, 7)
+    with torch.inference_mode():
+        expected = nn.functional.interpolate(scores, scale_factor=8, mode="bilinear")
+        torch.testing.assert_close(up(scores)[..., 8:-8, 8:-8], expected[..., 8:-8, 8:-8])
+
+
+def test_fcn_scores_begin_equal():
+    network = build_network("fcn8s", 2, 3, {"width": 2})
+    assert network(torch.randn(2, 2, 64, 96)).abs().max() == 0
+
+
+def test_separable_convolutions_cost_an_eighth():
+    sizes = [
+        sum(p.numel() for p in build_network(name, 3, 2, {"width": 32}).parameters())
+        for name in ("unet", "lightunet")
+    ]
+    assert 5 < sizes[0] / sizes[1] < 10
 
 
 def test_deep_resunets_can_predict():

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from geounet.errors import ModelError
+from geounet.models.fcn import FCN
 from geounet.models.foreign import PREFIX, build_smp, build_smp_to_load
 from geounet.models.geometry import Geometry
+from geounet.models.lightunet import LightUNet
 from geounet.models.resunet import ResUNet
 from geounet.models.unet import UNet
 
@@ -26,7 +29,12 @@ class Network(Protocol):
         """(N, bands, H, W) -> (N, classes, H', W') scores before softmax."""
 
 
-ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"unet": UNet, "resunet": ResUNet}
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    "unet": UNet,
+    "resunet": ResUNet,
+    "lightunet": LightUNet,
+    **{f"fcn{finest}s": partial(FCN, finest=finest) for finest in (32, 16, 8)},
+}
 
 
 def build_network(

@@ -50,6 +50,12 @@ class Span:
         """Nearest neighbour, or a transposed convolution whose kernel is its stride."""
         return Span(self.first * factor, self.size * factor)
 
+    def interpolate(self, factor: int) -> Span:
+        """A transposed convolution whose kernel is twice its stride; cells with both sources."""
+        if self.size < 2:
+            raise OffLatticeError("one cell is too few to interpolate")
+        return Span(factor * (self.first + 1) - factor // 2, factor * (self.size - 1))
+
     def crop_to(self, other: Span) -> int:
         """Leading cells to cut so that this span starts where the other does.
 

@@ -21,6 +21,10 @@ def to_inference_form(network: nn.Module) -> nn.Module:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             module.padding = (0, 0)
+        elif isinstance(module, nn.ConvTranspose2d):  # cells to which all kernels contribute
+            module.padding = tuple(
+                k - s for k, s in zip(module.kernel_size, module.stride, strict=True)
+            )
         elif isinstance(module, nn.MaxPool2d):
             module.padding = 0
         elif callable(unpad := getattr(module, "unpad", None)):

@@ -46,19 +46,30 @@ class UNet(nn.Module):
         self.depth = depth
         channels = [width * 2**level for level in range(depth + 1)]
         self.down = nn.ModuleList(
-            DoubleConvolution(before, after, padding, norm)
+            self._make_level(before, after, padding, norm)
             for before, after in zip([bands, *channels[:-1]], channels, strict=True)
         )
         self.pool = nn.MaxPool2d(2)
         self.drop = nn.Dropout2d(dropout)
-        self.up = nn.ModuleList(
-            nn.ConvTranspose2d(2 * c, c, kernel_size=2, stride=2) for c in reversed(channels[:-1])
-        )
+        self.up = nn.ModuleList(self._make_up(2 * c, c) for c in reversed(channels[:-1]))
         self.merge = nn.ModuleList(
-            DoubleConvolution(2 * c, c, padding, norm) for c in reversed(channels[:-1])
+            self._make_level(2 * c, c, padding, norm) for c in reversed(channels[:-1])
         )
         self.head = nn.Conv2d(width, classes, kernel_size=1)
         initialise_he(self)
+
+    @staticmethod
+    def _make_level(before: int, after: int, padding: Padding, norm: Norm) -> nn.Sequential:
+        """Two 3x3 convolutions, each with ReLU."""
+        steps = [(before, after), (after, after)]
+        return nn.Sequential(
+            *(m for step in steps for m in make_convolution(*step, 3, padding, norm))
+        )
+
+    @staticmethod
+    def _make_up(before: int, after: int) -> nn.Module:
+        """Twice the resolution."""
+        return nn.ConvTranspose2d(before, after, kernel_size=2, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores before softmax: (N, bands, H, W) -> (N, classes, H', W').
@@ -96,15 +107,6 @@ class UNet(nn.Module):
         return find_geometry(self.trace, stride=2**self.depth)
 
 
-class DoubleConvolution(nn.Sequential):
-    """Two 3x3 convolutions, each with ReLU."""
-
-    def __init__(self, before: int, after: int, padding: Padding, norm: Norm) -> None:
-        super().__init__(
-            *_convolution(before, after, padding, norm), *_convolution(after, after, padding, norm)
-        )
-
-
 def crop_centre(x: Tensor, size: torch.Size) -> Tensor:
     """The central `size` (height, width) of (N, C, H, W)."""
     top, left = ((have - want) // 2 for have, want in zip(x.shape[-2:], size, strict=True))
@@ -130,8 +132,11 @@ def is_without_weights(network: nn.Module) -> bool:
     return any(parameter.is_meta for parameter in network.parameters())
 
 
-def _convolution(before: int, after: int, padding: Padding, norm: Norm) -> list[nn.Module]:
-    width = 1 if padding == "same" else 0
-    convolution = nn.Conv2d(before, after, 3, padding=width, bias=norm == "none")
+def make_convolution(
+    before: int, after: int, kernel: int, padding: Padding, norm: Norm
+) -> list[nn.Module]:
+    """A convolution, BatchNorm if wanted, ReLU."""
+    width = kernel // 2 if padding == "same" else 0
+    convolution = nn.Conv2d(before, after, kernel, padding=width, bias=norm == "none")
     norms = [nn.BatchNorm2d(after)] if norm == "batch" else []
     return [convolution, *norms, nn.ReLU(inplace=True)]
