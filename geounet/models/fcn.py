@@ -69,9 +69,9 @@ class FCN(nn.Module):
         if is_without_weights(self):
             return
         for score in self.scores:
-            nn.init.zeros_(score.weight)
+            nn.init.zeros_(score.weight)  # type: ignore[arg-type]
         for up in [*self.up, self.last]:
-            _fill_bilinear(up.weight)  # type: ignore[arg-type]
+            _fill_bilinear(up.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores before softmax: (N, bands, H, W) -> (N, classes, H', W').

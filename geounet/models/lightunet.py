@@ -15,6 +15,14 @@ from geounet.models.unet import Norm, Padding, UNet, make_convolution
 class LightUNet(UNet):
     """`UNet` with the same levels, margin and arguments, and separable convolutions."""
 
+    @classmethod
+    def _make_first(cls, bands: int, after: int, padding: Padding, norm: Norm) -> nn.Sequential:
+        """Bands are few: a convolution of each alone would give too few features."""
+        return nn.Sequential(
+            *make_convolution(bands, after, 3, padding, norm),
+            *_make_separable(after, after, padding, norm),
+        )
+
     @staticmethod
     def _make_level(before: int, after: int, padding: Padding, norm: Norm) -> nn.Sequential:
         steps = [(before, after), (after, after)]
@@ -26,8 +34,6 @@ class LightUNet(UNet):
 
 
 def _make_separable(before: int, after: int, padding: Padding, norm: Norm) -> list[nn.Module]:
-    if 2 * before < after:  # the bands: so few would give too few features
-        return make_convolution(before, after, 3, padding, norm)
     width = 1 if padding == "same" else 0
     depthwise = nn.Conv2d(before, before, 3, padding=width, groups=before, bias=False)
     return [depthwise, *make_convolution(before, after, 1, padding, norm)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -45,10 +46,9 @@ class UNet(nn.Module):
         super().__init__()
         self.depth = depth
         channels = [width * 2**level for level in range(depth + 1)]
-        self.down = nn.ModuleList(
-            self._make_level(before, after, padding, norm)
-            for before, after in zip([bands, *channels[:-1]], channels, strict=True)
-        )
+        self.down = nn.ModuleList([self._make_first(bands, width, padding, norm)])
+        for before, after in pairwise(channels):
+            self.down.append(self._make_level(before, after, padding, norm))
         self.pool = nn.MaxPool2d(2)
         self.drop = nn.Dropout2d(dropout)
         self.up = nn.ModuleList(self._make_up(2 * c, c) for c in reversed(channels[:-1]))
@@ -57,6 +57,11 @@ class UNet(nn.Module):
         )
         self.head = nn.Conv2d(width, classes, kernel_size=1)
         initialise_he(self)
+
+    @classmethod
+    def _make_first(cls, bands: int, after: int, padding: Padding, norm: Norm) -> nn.Sequential:
+        """The level that sees the bands."""
+        return cls._make_level(bands, after, padding, norm)
 
     @staticmethod
     def _make_level(before: int, after: int, padding: Padding, norm: Norm) -> nn.Sequential:
