@@ -130,6 +130,22 @@ def test_a_row_of_ragged_buildings_does_not_overlap(seed):
     assert shapely.coverage_is_valid(found)
 
 
+@pytest.mark.parametrize(("depth", "island", "tolerance"), [(1, 1, 0), (3, 1, 0), (2, 2, 3)])
+def test_what_lies_in_a_pocket_is_not_taken_in(depth, island, tolerance):
+    """An outline without the pocket has right angles, too."""
+    mask = np.zeros((50, 50), np.uint8)
+    mask[10:40, 10:40] = 1
+    mask[10 : 10 + depth, 25] = 0
+    mask[10 + depth : 14 + depth, 23:27] = 0
+    (alone,) = square(mask, tolerance)
+    assert len(alone.exterior.coords) == 5
+    mask[13 + depth - island : 13 + depth, 24 : 24 + island] = 2
+    found = square(mask, tolerance)
+    assert shapely.is_valid(found).all()
+    assert not shapely.relate_pattern(*found, "T********")
+    assert shapely.coverage_is_valid(found)
+
+
 def test_angles_are_right_on_the_ground():
     """At 60 degrees north a degree of longitude is half as long as one of latitude."""
     transform = Affine(2e-6, 0, 10, 0, -1e-6, 60)

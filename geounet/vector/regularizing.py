@@ -6,8 +6,9 @@ at the mean of their places by length; edges too short to be told from noise go.
 right angles, and is scaled to the area that it had.
 
 It is used only where it is a simple ring, covers nearly the same pixels, and stays within the share
-of the clearance of the old one in which no other border may be: so it cannot overlap a neighbour,
-whatever becomes of that. Nothing but the ring and its clearances decides.
+of the clearance of the old one in which no other border may be, as do all pixels between the two:
+so it can neither overlap a neighbour nor take one in, whatever becomes of that. Nothing but the
+ring and its clearances decides.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ def square_rings(
     pixels = _multiply(squared, np.linalg.inv(matrices).astype(np.float64))
     usable = np.diff(squared.offsets) >= 4
     _check_clearance(raw, pixels, usable)
+    _check_between(raw, pixels, usable)
     usable[usable] = _covers(
         _select(raw.outline, usable), _select(pixels, usable), raw.holes[usable]
     )
@@ -260,6 +262,37 @@ def _check_clearance(raw: Raw, rings: Outline, usable: NDArray[np.bool_]) -> Non
                 col = one[1] + (other[1] - one[1]) * step / steps
                 if usable[ring] and not _has_room(raw, ring, row, col):
                     usable[ring] = False
+
+
+@compiled
+def _check_between(raw: Raw, rings: Outline, usable: NDArray[np.bool_]) -> None:
+    """Take out rings that have pixels between them and the raw ones which may be another's."""
+    for ring in np.flatnonzero(usable):
+        old = raw.outline.points[raw.outline.offsets[ring] : raw.outline.offsets[ring + 1]]
+        new = rings.points[rings.offsets[ring] : rings.offsets[ring + 1]]
+        both = np.concatenate((old, new))
+        left, width = int(both[:, 1].min()) - 1, int(both[:, 1].max() - both[:, 1].min()) + 3
+        crossed = np.zeros(width, np.bool_)
+        for row in range(int(both[:, 0].min()), int(both[:, 0].max()) + 1):
+            _cross(old, row + 0.5, left + 0.5, crossed)
+            _cross(new, row + 0.5, left + 0.5, crossed)
+            is_between = False
+            for col in range(width):
+                is_between ^= crossed[col]
+                crossed[col] = False
+                if is_between and not _has_room(raw, ring, row + 0.5, left + col + 0.5):
+                    usable[ring] = False
+
+
+@compiled
+def _cross(ring: NDArray[np.float64], row: float, left: float, crossed: NDArray[np.bool_]) -> None:
+    """Toggle the places on a row, counted from the left one, before which a ring crosses it."""
+    for index in range(len(ring)):
+        one, other = ring[index - 1], ring[index]
+        if (one[0] <= row) != (other[0] <= row):
+            col = one[1] + (row - one[0]) * (other[1] - one[1]) / (other[0] - one[0])
+            place = int(np.ceil(col - left))
+            crossed[place] = not crossed[place]
 
 
 @compiled
