@@ -3,58 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, replace
 from typing import Any
 
-import torch
 from torch import nn
 
-from geounet import __version__
-from geounet.evaluation import Metrics
-from geounet.inference import Runtime
-from geounet.models import Band, ModelSpec, save_model
+from geounet.models import ModelSpec, save_model
 from geounet.training.figures import draw_curves
-from geounet.training.loop import EpochResult
-from geounet.training.options import TrainOptions
+from geounet.training.history import Epoch
 from geounet.training.run_folder import RunFolder
-from geounet.training.sources import Source
-from geounet.training.task import Task
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """An epoch that is over.
-
-    Attributes:
-        number: from 1.
-        result: of its training.
-        metrics: of its validation.
-        elapsed_s: seconds since the run began.
-    """
-
-    number: int
-    result: EpochResult
-    metrics: Metrics
-    elapsed_s: float
-
-    @property
-    def score(self) -> float:
-        """What decides which model is kept: the mean IoU."""
-        return self.metrics.mean_iou or 0.0
-
-    def to_row(self) -> dict[str, float | None]:
-        """A row of history.csv."""
-        ious = {f"iou_{item.name}": item.iou for item in self.metrics.classes}
-        return {
-            "epoch": self.number,
-            "steps": self.result.steps,
-            "loss": self.result.loss,
-            "mean_iou": self.metrics.mean_iou,
-            "overall_accuracy": self.metrics.overall_accuracy,
-            **ious,
-            "elapsed_s": round(self.elapsed_s, 3),
-        }
 
 
 class Record:
@@ -111,66 +68,3 @@ class Record:
             "metrics": asdict(epoch.metrics),
         }
         return replace(self.spec, training={**self.spec.training, **reached})
-
-
-def make_spec(task: Task, options: TrainOptions) -> ModelSpec:
-    """The contract of the model to be."""
-    inputs, measured = task.inputs, task.statistics
-    columns = zip(inputs.band_names, measured.mean, measured.deviation, strict=True)
-    return ModelSpec(
-        architecture=options.architecture,
-        arguments=options.network_arguments,
-        bands=tuple(Band(n, inputs.dtype.name, mean, scale) for n, mean, scale in columns),
-        classes=inputs.classes,
-        pixel_size_m=inputs.pixel_size_m,
-        margin=task.geometry.margin,
-        stride=task.geometry.stride,
-        training={
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "scenes": [str(source.image) for source in inputs.sources],
-            "class_shares": dict(
-                zip((c.name for c in inputs.classes), measured.class_shares, strict=True)
-            ),
-            "training_pixels": task.split.training_pixels,
-            "chip": options.chip,
-            "batch": options.batch,
-            "seed": options.seed,
-            "geounet": __version__,
-            "torch": str(torch.__version__),
-        },
-    )
-
-
-def describe_settings(task: Task, options: TrainOptions, runtime: Runtime) -> dict[str, Any]:
-    """All that was decided, for settings.json."""
-    inputs, split = task.inputs, task.split
-    return {
-        "geounet": __version__,
-        "torch": str(torch.__version__),
-        "device": str(runtime.device),
-        "precision": runtime.precision,
-        "options": asdict(options),
-        "scenes": [_describe_source(source) for source in inputs.sources],
-        "split": {
-            "guard_px": split.guard,
-            "training_pixels": split.training_pixels,
-            "validation_pixels": split.validation_pixels,
-            "validation_blocks": [
-                {
-                    "scene": str(inputs.validation_sources[block.scene].image),
-                    "window": asdict(block.window),
-                }
-                for block in split.validation
-            ],
-        },
-        "statistics": asdict(task.statistics),
-        "notes": list(task.notes),
-    }
-
-
-def _describe_source(source: Source) -> dict[str, Any]:
-    return {
-        "image": str(source.image),
-        "labels": str(source.labels),
-        "window": asdict(source.area.window),
-    }

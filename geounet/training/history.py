@@ -1,0 +1,59 @@
+"""What a run has done so far, epoch by epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from geounet.evaluation import Metrics
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """What an epoch did.
+
+    Attributes:
+        loss: mean over its steps.
+        steps: taken.
+        elapsed_s: seconds in all.
+        waiting_s: seconds of these that the loop waited for chips.
+    """
+
+    loss: float
+    steps: int
+    elapsed_s: float
+    waiting_s: float
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """An epoch that is over.
+
+    Attributes:
+        number: from 1.
+        result: of its training.
+        metrics: of its validation.
+        elapsed_s: seconds since the run began.
+    """
+
+    number: int
+    result: EpochResult
+    metrics: Metrics
+    elapsed_s: float
+
+    @property
+    def score(self) -> float:
+        """What decides which model is kept: the mean IoU."""
+        return self.metrics.mean_iou or 0.0
+
+    def to_row(self) -> dict[str, float | None]:
+        """A row of history.csv."""
+        ious = {f"iou_{item.name}": item.iou for item in self.metrics.classes}
+        return {
+            "epoch": self.number,
+            "steps": self.result.steps,
+            "loss": self.result.loss,
+            "mean_iou": self.metrics.mean_iou,
+            "overall_accuracy": self.metrics.overall_accuracy,
+            **ious,
+            "elapsed_s": round(self.elapsed_s, 3),
+        }
