@@ -18,7 +18,9 @@ from .listing import SCENE_SUFFIXES as SCENE_SUFFIXES
 from .listing import list_scenes as list_scenes
 from .locking import LOCK_FILE as LOCK_FILE
 from .locking import locked_folder as locked_folder
+from .mosaic import Mosaic as Mosaic
 from .mosaic import read_parts as read_parts
+from .mosaic import store_grid as store_grid
 from .paths import find_local as find_local
 from .paths import find_stored as find_stored
 from .paths import name_of as name_of

@@ -3,16 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import rasterio.windows
 from numpy.typing import NDArray
 from rasterio.errors import RasterioIOError
+from rasterio.io import MemoryFile
 
 from geounet.errors import InputError
-from geounet.raster.dataset import one_line, open_dataset
+from geounet.raster.dataset import grid_of, one_line, open_dataset
+from geounet.raster.grid import Grid
 from geounet.raster.window import Window
+from geounet.raster.writing import BLOCK, create_tiled
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """The raster that parts are of, read as one while they come. It can be sent to a process.
+
+    Attributes:
+        path: what it is called in messages.
+        grid: all pixels.
+        dtype: as the parts are read.
+        band_names: of its bands.
+        nodata: where there is no part, and no data in one; NaN in floats.
+        parts: each a file, and the window that it is; read once a window meets it.
+    """
+
+    path: Path
+    grid: Grid
+    dtype: np.dtype[Any]
+    band_names: tuple[str, ...]
+    nodata: float
+    parts: Sequence[tuple[Path, Window]]
+
+    @property
+    def count(self) -> int:
+        """Number of bands."""
+        return len(self.band_names)
+
+    @property
+    def block_shape(self) -> tuple[int, int]:
+        """(height, width) of the storage blocks of parts."""
+        return BLOCK, BLOCK
+
+    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Pixels (count, H, W), and whether they are data in every band (H, W).
+
+        Raises:
+            InputError: a part that the window meets cannot be read.
+        """
+        blank = np.full((self.count, *window.shape), self.nodata, self.dtype)
+        pixels = read_parts(self.parts, window, blank)
+        is_data = pixels != self.nodata if self.nodata == self.nodata else ~np.isnan(pixels)
+        return pixels, is_data.all(axis=0)
+
+
+def store_grid(grid: Grid) -> Grid:
+    """The grid as a GeoTIFF on it gives it back: there are many ways to write one CRS."""
+    pixel = grid.crop(Window(row_off=0, col_off=0, height=1, width=1))
+    with MemoryFile(ext=".tif") as memory:
+        with create_tiled(memory.name, pixel, 1, np.uint8, None):
+            pass
+        with open_dataset(memory.name) as dataset:
+            stored = grid_of(dataset, memory.name)
+    return replace(grid, transform=stored.transform, crs=stored.crs)
 
 
 def read_parts(
