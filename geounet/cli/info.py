@@ -58,7 +58,30 @@ def describe_model(path: Path, spec: ModelSpec) -> dict[str, Any]:
         "pixel size (m)": spec.pixel_size_m,
         "margin (px)": spec.margin,
         "stride (px)": spec.stride,
+        **_describe_network(path, spec),
         "training": dict(spec.training),
+    }
+
+
+def _describe_network(path: Path, spec: ModelSpec) -> dict[str, Any]:
+    """What the network costs and consists of; a foreign file's layers are its own affair."""
+    from geounet.models import describe_network, is_foreign_file
+
+    if is_foreign_file(path):
+        return {}
+    anatomy = describe_network(spec)
+    return {
+        "parameters": anatomy.parameters,
+        "multiplications per pixel": anatomy.macs_per_pixel,
+        "layers": [
+            {
+                "layer": x.name,
+                "kind": x.kind,
+                "weights": " x ".join(map(str, x.shape)),
+                "parameters": x.parameters,
+            }
+            for x in anatomy.layers
+        ],
     }
 
 
@@ -115,14 +138,22 @@ def _describe_fit(scene: Scene, model: Path) -> str:
 def _print_fact(key: str, value: object) -> None:
     if isinstance(value, list) and value and isinstance(value[0], dict):
         typer.echo(f"{key}:")
-        for row in value:
-            typer.echo("  " + ", ".join(f"{k} {_format(v)}" for k, v in row.items()))
+        _print_table(value)
     elif isinstance(value, dict):
         typer.echo(f"{key}:")
         for name, item in value.items():
             typer.echo(f"  {name}: {_format(item)}")
     else:
         typer.echo(f"{key}: {_format(value)}")
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    """The keys as a head, then the rows, in aligned columns."""
+    lines = [list(rows[0]), *([_format(value) for value in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        typer.echo(("  " + "  ".join(cells)).rstrip())
 
 
 def _format(value: object) -> str:

@@ -1,3 +1,4 @@
+from .anatomy import describe_network as describe_network
 from .architectures import ARCHITECTURES as ARCHITECTURES
 from .architectures import build_network as build_network
 from .checkpoint import Model as Model
