@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from geounet.cli import augmentation as a
 from geounet.cli import parameters as p
 from geounet.cli.bars import progress_bars
 from geounet.cli.summary import figure, print_json, share
 from geounet.errors import UsageError
+from geounet.training.augment_options import choose_augmentation
 from geounet.training.options import TrainOptions
 from geounet.vector.label_options import LabelOptions
 
@@ -134,12 +136,17 @@ def train(
     weight_decay: Annotated[
         float, typer.Option(help="Of AdamW.", rich_help_panel=LEARNING)
     ] = TrainOptions.weight_decay,
-    augment: Annotated[
-        Literal["none", "standard"],
-        typer.Option(
-            help="standard: flips, quarter turns, brightness, contrast.", rich_help_panel=LEARNING
-        ),
-    ] = TrainOptions.augment,
+    augment: a.Preset = TrainOptions.augment,  # type: ignore[assignment]
+    rotate: a.Rotate = None,
+    scale: a.Scale = None,
+    shift: a.Shift = None,
+    elastic: a.Elastic = None,
+    brightness: a.Brightness = None,
+    contrast: a.Contrast = None,
+    gamma: a.Gamma = None,
+    noise: a.Noise = None,
+    blur: a.Blur = None,
+    band_dropout: a.BandDropout = None,
     seed: Annotated[
         int,
         typer.Option(help="Of split, weights, chips and augmentation.", rich_help_panel=LEARNING),
@@ -187,7 +194,19 @@ def train(
         max_time_min=max_time,
         lr=lr,
         weight_decay=weight_decay,
-        augment=augment,
+        augment=choose_augmentation(
+            augment,
+            rotate_deg=rotate,
+            scale=scale,
+            shift_px=shift,
+            elastic_px=elastic,
+            brightness=brightness,
+            contrast=contrast,
+            gamma=gamma,
+            noise=noise,
+            blur_px=blur,
+            band_dropout=band_dropout,
+        ),
         device=device,
         precision=precision,
         workers=workers,

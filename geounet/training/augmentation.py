@@ -2,71 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Generator, Tensor
 
-from geounet.training.options import Augment
-
-Augmentation = Callable[[Tensor, Tensor, Tensor, Generator], tuple[Tensor, Tensor]]
-"""Image (N, B, h, w), 0 where not valid (N, h, w), and labels (N, H, W) of a batch -> image and
-labels varied, the image still 0 where not valid."""
-
-BRIGHTNESS = 0.1
-"""Standard deviation of the shift, in standard deviations of the training pixels."""
-
-CONTRAST = 0.1
-"""Standard deviation of the logarithm of the factor."""
-
-PER_BAND = 0.3
-"""How much of either is drawn for each band rather than for all together."""
+from geounet.classes import NODATA
+from geounet.training.augment_options import AugmentOptions
+from geounet.training.deformation import draw_positions, find_nearest, interpolate
+from geounet.training.radiometry import vary_tones
 
 
-def augment_standard(
-    image: Tensor, valid: Tensor, labels: Tensor, generator: Generator
-) -> tuple[Tensor, Tensor]:
-    """Flips and quarter turns, each of the 8 equally often, then brightness and contrast."""
-    image, valid, labels = turn((image, valid, labels), generator)
-    return vary_tones(image, generator).masked_fill_(~valid[:, None], 0.0), labels
+@dataclass(frozen=True)
+class Pixels:
+    """What is known of the pixels of N chips, on the device.
 
-
-def leave_alone(
-    image: Tensor, valid: Tensor, labels: Tensor, generator: Generator
-) -> tuple[Tensor, Tensor]:
-    """No augmentation."""
-    return image, labels
-
-
-AUGMENTATIONS: dict[Augment, Augmentation] = {"none": leave_alone, "standard": augment_standard}
-
-
-def turn(batch: Sequence[Tensor], generator: Generator) -> list[Tensor]:
-    """Each chip in one of the 8 orientations of the square, in all of (N, ..., H, W) alike."""
-    orientations = torch.randint(8, (len(batch[0]),), generator=generator).tolist()
-    turned = [
-        torch.stack([orient(chip, k) for chip, k in zip(chips, orientations, strict=True)])
-        for chips in batch
-    ]
-    return [x.to(memory_format=torch.channels_last) if x.ndim == 4 else x for x in turned]
-
-
-def orient(chip: Tensor, orientation: int) -> Tensor:
-    """A square (..., H, W) turned by `orientation % 4` quarters, mirrored first from 4 on."""
-    if orientation >= 4:
-        chip = chip.flip(-1)
-    return chip.rot90(orientation % 4, dims=(-2, -1))
-
-
-def vary_tones(image: Tensor, generator: Generator) -> Tensor:
-    """Contrast * x + brightness, drawn for each chip, partly for each band.
-
-    In normalised units, so contrast turns about the training mean.
+    Attributes:
+        image: float32 (N, B, h, w), normalised, channels last; 0 where not valid.
+        valid: bool (N, h, w), True = data.
+        labels: uint8 (N, H, W) channel indices, 255 is ignored; the image's central pixels.
+        others: more that lies on the labels' pixels, (N, H, W) of any dtype: instances, weights.
     """
-    shape = (2, len(image), image.shape[1])
-    jointly = torch.randn(shape[:2], generator=generator)[..., None]
-    apart = torch.randn(shape, generator=generator)
-    drawn = (jointly + PER_BAND * apart)[..., None, None]
-    # drawn on the CPU, whatever the device: the same seed gives the same chips everywhere
-    contrast, brightness = drawn.to(image.device, image.dtype, non_blocking=True)
-    return torch.addcmul(BRIGHTNESS * brightness, image, (CONTRAST * contrast).exp())
+
+    image: Tensor
+    valid: Tensor
+    labels: Tensor
+    others: tuple[Tensor, ...] = ()
+
+
+def augment(options: AugmentOptions, chip: int, pixels: Pixels, generator: Generator) -> Pixels:
+    """Each chip varied in its own way; what was not valid is still 0, and not valid.
+
+    Args:
+        options: how far to vary them.
+        chip: side of the labels to return; the image keeps its context around them.
+        pixels: chips with `options.overscan(chip)` pixels more on each side.
+        generator: of the CPU; its state decides all.
+    """
+    if not options.varies:
+        return pixels
+    if options.moves:
+        pixels = move(options, chip, pixels, generator)
+    image = vary_tones(pixels.image, options, generator)
+    image = image.masked_fill(~pixels.valid[:, None], 0.0)
+    return replace(pixels, image=image.contiguous(memory_format=torch.channels_last))
+
+
+def move(options: AugmentOptions, chip: int, pixels: Pixels, generator: Generator) -> Pixels:
+    """Each chip turned and deformed, all that lies on its pixels alike.
+
+    What comes in from beyond the chips that were read is not valid and ignored; 0 in `others`.
+    Pixels beside those not valid are interpolated between data and the training mean.
+    """
+    image, side, inner = pixels.image, pixels.image.shape[-1], pixels.labels.shape[-1]
+    context = (side - inner) // 2
+    positions = draw_positions(options, len(image), chip + 2 * context, generator, image.device)
+    places = find_nearest(positions, side)
+    centre = slice(context, context + chip)
+    on_labels = find_nearest(positions[..., centre, centre], inner) if context else places
+    moved = interpolate(image, positions) if options.interpolates else places.carry(image, fill=0)
+    return Pixels(
+        image=moved,
+        valid=places.carry(pixels.valid, fill=False),
+        labels=on_labels.carry(pixels.labels, fill=NODATA),
+        others=tuple(on_labels.carry(plane, fill=0) for plane in pixels.others),
+    )

@@ -5,7 +5,7 @@ Chip `i` of an epoch is a function of (seed, epoch, i) alone, whoever reads it.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice, product
@@ -18,7 +18,7 @@ from geounet.classes import NODATA
 from geounet.inference import interleave, threaded
 from geounet.raster import Window, mirror_indices
 from geounet.training.room import Room
-from geounet.training.sources import Reading, Sample, Source, SourceReader
+from geounet.training.sources import Reading, Source, SourceReader
 
 T = TypeVar("T", bound=np.generic)
 
@@ -38,12 +38,15 @@ class ChipPlan:
         context: pixels around the chip that the network needs; images are that much larger than
             labels on each side.
         seed: first part of every chip's random numbers.
+        overscan: pixels around the chip that augmentation may move into it; images and labels are
+            that much larger on each side, but nothing outside the rooms has a label.
     """
 
     rooms: tuple[Room, ...]
     chip: int
     context: int
     seed: int
+    overscan: int = 0
 
     def windows(self, epoch: int, index: int) -> Iterator[tuple[Room, Window]]:
         """What to try for a chip, in order; the first with a label is the chip."""
@@ -135,18 +138,12 @@ def read_chip(
         number: epoch and index.
         channels: position of each class value, as from `make_lookup`.
     """
-    windows = plan.windows(*number)
-    sample, axes = _read_sample(reader, plan, *next(windows))
-    for room, window in windows:
-        if (sample.labels != NODATA).any():
+    centre = slice(plan.overscan, plan.overscan + plan.chip)
+    for room, window in plan.windows(*number):
+        chip = _read_window(reader, plan, room, window, channels)
+        if (chip.labels[centre, centre] != NODATA).any():
             break
-        sample, axes = _read_sample(reader, plan, room, window)
-    rows, cols = axes
-    return Chip(
-        image=_take(sample.image, rows.image, cols.image),
-        valid=_take(sample.valid, rows.image, cols.image),
-        labels=channels[_take(sample.labels, rows.labels, cols.labels)],
-    )
+    return chip
 
 
 def make_lookup(values: Sequence[int]) -> NDArray[np.uint8]:
@@ -158,29 +155,63 @@ def make_lookup(values: Sequence[int]) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class _Axis:
-    """What to read of an axis, and which pixels of that the image and the labels are."""
+    """What to read of an axis, and which pixels of that the image and the labels are.
 
-    first: int
-    count: int
+    Attributes:
+        image_span: first pixel and number of pixels to read of the image.
+        label_span: the same of the labels.
+        image: which of the pixels read are the chip's image.
+        labels: which of the pixels read are the chip's labels.
+    """
+
+    image_span: tuple[int, int]
+    label_span: tuple[int, int]
     image: NDArray[np.intp]
     labels: NDArray[np.intp]
 
 
 def _plan_axis(start: int, size: int, plan: ChipPlan) -> _Axis:
+    over, around = plan.overscan, plan.overscan + plan.context
     if size == plan.chip:
-        count = size + 2 * plan.context
-        return _Axis(start - plan.context, count, np.arange(count), np.arange(size))
-    image = mirror_indices(-plan.context, plan.chip + plan.context, size)
-    return _Axis(start, size, image, mirror_indices(0, plan.chip, size))
+        spans = (start - around, size + 2 * around), (start - over, size + 2 * over)
+        return _Axis(*spans, np.arange(spans[0][1]), np.arange(spans[1][1]))
+    return _Axis(
+        (start, size),
+        (start, size),
+        mirror_indices(-around, plan.chip + around, size),
+        mirror_indices(-over, plan.chip + over, size),
+    )
 
 
-def _read_sample(
-    reader: SourceReader, plan: ChipPlan, room: Room, window: Window
-) -> tuple[Sample, tuple[_Axis, _Axis]]:
+def _read_window(
+    reader: SourceReader, plan: ChipPlan, room: Room, window: Window, channels: NDArray[np.uint8]
+) -> Chip:
     rows = _plan_axis(window.row_off, window.height, plan)
     cols = _plan_axis(window.col_off, window.width, plan)
-    around = Window(row_off=rows.first, col_off=cols.first, height=rows.count, width=cols.count)
-    return reader.read(room.scene, window, around), (rows, cols)
+    labelled = _make_window(rows.label_span, cols.label_span)
+    around = _make_window(rows.image_span, cols.image_span)
+    sample = reader.read(room.scene, labelled, around)
+    labels = sample.labels
+    if labelled != window:
+        labels = np.where(find_inside(room.pieces, labelled), labels, np.uint8(NODATA))
+    return Chip(
+        image=_take(sample.image, rows.image, cols.image),
+        valid=_take(sample.valid, rows.image, cols.image),
+        labels=channels[_take(labels, rows.labels, cols.labels)],
+    )
+
+
+def _make_window(rows: tuple[int, int], cols: tuple[int, int]) -> Window:
+    return Window(row_off=rows[0], col_off=cols[0], height=rows[1], width=cols[1])
+
+
+def find_inside(pieces: Iterable[Window], window: Window) -> NDArray[np.bool_]:
+    """Which pixels of a window are in one of the pieces."""
+    inside = np.zeros(window.shape, bool)
+    for piece in pieces:
+        common = piece.intersect(window)
+        inside[common.relative_to(window).slices()] = True
+    return inside
 
 
 def _take(array: NDArray[T], rows: NDArray[np.intp], cols: NDArray[np.intp]) -> NDArray[T]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from geounet.inference import Runtime
 from geounet.models import ModelSpec
-from geounet.training.augmentation import AUGMENTATIONS, Augmentation
+from geounet.training.augmentation import Pixels, augment
 from geounet.training.losses import segmentation_loss
 from geounet.training.normalisation import Normaliser
 from geounet.training.options import TrainOptions
@@ -34,7 +35,7 @@ class Learner:
     network: nn.Module
     optimiser: Optimizer
     normalise: Normaliser
-    augment: Augmentation
+    augment: Callable[[Pixels, Generator], Pixels]
     loss: Callable[[Tensor, Tensor], Tensor]
     lr: float
     runtime: Runtime
@@ -54,7 +55,7 @@ def make_learner(
         network=network,
         optimiser=AdamW(groups, lr=options.lr),
         normalise=Normaliser(spec.bands, runtime.device),
-        augment=AUGMENTATIONS[options.augment],
+        augment=partial(augment, options.augmentation, options.chip),
         loss=segmentation_loss,
         lr=options.lr,
         runtime=runtime,

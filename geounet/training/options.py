@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from geounet.classes import ClassInfo
 from geounet.errors import UsageError
+from geounet.training.augment_options import PRESETS, Augment, AugmentOptions
 from geounet.vector.label_options import LabelOptions
 
 if TYPE_CHECKING:
     from geounet.raster import Bounds
 
-Augment = Literal["none", "standard"]
 Norm = Literal["batch", "none"]
 Padding = Literal["same", "valid"]
 TrainPrecision = Literal["auto", "float32", "bfloat16"]
@@ -62,7 +62,7 @@ class TrainOptions:
         max_time_min: minutes after which to be done, learning rate and all; None: no limit.
         lr: highest learning rate of the one-cycle schedule.
         weight_decay: of AdamW.
-        augment: "standard": flips, quarter turns, brightness and contrast; or "none".
+        augment: how far chips are varied: key of `PRESETS`, or amplitudes of one's own.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: arithmetic; "auto": bfloat16 where the hardware has it.
         workers: threads that read chips.
@@ -91,7 +91,7 @@ class TrainOptions:
     max_time_min: float | None = None
     lr: float = 3e-3
     weight_decay: float = 0.01
-    augment: Augment = "standard"
+    augment: Augment | AugmentOptions = "standard"
     device: str = "auto"
     precision: TrainPrecision = "auto"
     workers: int = 2
@@ -128,6 +128,11 @@ class TrainOptions:
     def max_time_s(self) -> float | None:
         """The time limit in seconds."""
         return None if self.max_time_min is None else 60 * self.max_time_min
+
+    @property
+    def augmentation(self) -> AugmentOptions:
+        """How far chips are varied."""
+        return PRESETS[self.augment] if isinstance(self.augment, str) else self.augment
 
     @property
     def network_arguments(self) -> dict[str, Any]:

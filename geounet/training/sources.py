@@ -87,13 +87,12 @@ class SourceReader:
         self._open: OrderedDict[int, tuple[Scene, Labels, ExitStack]] = OrderedDict()
 
     def read(self, index: int, window: Window, around: Window | None = None) -> Sample:
-        """A window within the `index`-th source's grid.
+        """A window of the `index`-th source's grid; beyond the grid all is mirrored.
 
         Args:
             index: which source.
             window: where labels are wanted.
-            around: where the image is wanted: contains `window`, may reach beyond the grid, where
-                the image is mirrored; None: `window` itself.
+            around: where the image is wanted: contains `window`; None: `window` itself.
 
         Raises:
             InputError: a file cannot be read, or has a label that is not of a declared class.

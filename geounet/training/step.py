@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor, nn
 
+from geounet.training.augmentation import Pixels
 from geounet.training.chips import Batch
 from geounet.training.learner import Learner
 
@@ -31,10 +32,10 @@ def compute_loss(learner: Learner, batch: Batch, generator: Generator) -> Tensor
     valid, labels = (
         torch.from_numpy(x).to(device, non_blocking=True) for x in (batch.valid, batch.labels)
     )  # (N, h, w), (N, H, W)
-    image, labels = learner.augment(image, valid, labels, generator)
+    pixels = learner.augment(Pixels(image, valid, labels), generator)
     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        scores = learner.network(image)  # (N, K, H' >= H, W' >= W)
-    return learner.loss(crop_centre(scores, labels.shape[-1]), labels)
+        scores = learner.network(pixels.image)  # (N, K, H' >= H, W' >= W)
+    return learner.loss(crop_centre(scores, pixels.labels.shape[-1]), pixels.labels)
 
 
 def crop_centre(scores: Tensor, side: int) -> Tensor:

@@ -124,7 +124,8 @@ def plan_chips(task: Task, options: TrainOptions) -> ChipPlan:
     context = (
         task.geometry.read_margin if options.network_arguments.get("padding") == "valid" else 0
     )
-    return ChipPlan(task.split.training, options.chip, context, options.seed)
+    overscan = options.augmentation.overscan(options.chip)
+    return ChipPlan(task.split.training, options.chip, context, options.seed, overscan)
 
 
 def _split(
