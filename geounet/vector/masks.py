@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geounet.classes import NODATA
 from geounet.errors import InputError
-from geounet.raster import ClassTable, Scene, Window, open_scene
+from geounet.raster import ClassTable, Grid, Scene, Window, open_scene
 
 STRIP_PIXELS = 32 << 20
 """Bytes read at once, in whole rows of storage blocks: no block is decoded twice."""
+
+
+class Raster(Protocol):
+    """What is read of a mask, its confidence or its scores: a `Scene`, or a `Mosaic`."""
+
+    @property
+    def path(self) -> str | Path:
+        """What it is called in messages."""
+
+    @property
+    def grid(self) -> Grid:
+        """All pixels."""
+
+    @property
+    def count(self) -> int:
+        """Number of bands."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels."""
+
+    @property
+    def band_names(self) -> tuple[str | None, ...]:
+        """What the file calls its bands."""
+
+    @property
+    def block_shape(self) -> tuple[int, int]:
+        """(height, width) of the storage blocks."""
+
+    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Pixels (count, H, W) and validity (H, W)."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +78,9 @@ class MaskFiles:
         bands: by class value, the band that has its score, from 0.
     """
 
-    mask: Scene
-    confidence: Scene | None = None
-    scores: Scene | None = None
+    mask: Raster
+    confidence: Raster | None = None
+    scores: Raster | None = None
     bands: Mapping[int, int] = field(default_factory=dict)
 
     @property
@@ -60,6 +92,27 @@ class MaskFiles:
     def score_names(self) -> tuple[str, ...]:
         """Classes of the bands of the scores."""
         return () if self.scores is None else tuple(map(str, self.scores.band_names))
+
+
+@dataclass(frozen=True)
+class MaskSource:
+    """A mask to make polygons of.
+
+    Attributes:
+        name: of its file.
+        files: the mask, and what is known of its pixels.
+        table: its classes.
+        values: those to make polygons of.
+        bands: whole rows, from top to bottom, each as soon as it can be read; None: all can be.
+        wait: called when the polygons are written; their file appears once it returns.
+    """
+
+    name: str
+    files: MaskFiles
+    table: ClassTable
+    values: Collection[int]
+    bands: Iterable[Window] | None = None
+    wait: Callable[[], None] = lambda: None
 
 
 def open_mask(path: str | Path) -> Scene:
@@ -115,15 +168,22 @@ def open_scores(path: str | Path, mask: Scene) -> Scene:
     return scene
 
 
-def match_bands(scores: Scene, table: ClassTable, wanted: Collection[int]) -> dict[int, int]:
+def match_bands(scores: Raster, table: ClassTable, wanted: Collection[int]) -> dict[int, int]:
     """By value of the wanted classes, the band of scores that has their name, from 0."""
     numbers = {name: number for number, name in enumerate(scores.band_names)}
     names = {value: table.class_of(value).name for value in wanted}
     return {value: numbers[name] for value, name in names.items() if name in numbers}
 
 
-def read_strips(files: MaskFiles, wanted: Collection[int]) -> Iterator[Strip]:
+def read_strips(
+    files: MaskFiles, wanted: Collection[int], bands: Iterable[Window] | None = None
+) -> Iterator[Strip]:
     """A mask from top to bottom, with confidence and scores of the wanted classes' pixels.
+
+    Args:
+        files: the mask, and what is known of its pixels.
+        wanted: values of the classes.
+        bands: as in `MaskSource`.
 
     Raises:
         InputError: it has values over 255 or under 0, a wanted pixel has no confidence or no
@@ -134,7 +194,8 @@ def read_strips(files: MaskFiles, wanted: Collection[int]) -> Iterator[Strip]:
     size = 1 if scores is None else 1 + scores.count * scores.dtype.itemsize
     rows = max(1, STRIP_PIXELS // (size * mask.grid.width * block)) * block
     is_wanted = np.isin(np.arange(NODATA + 1), list(wanted))
-    for window in mask.grid.extent.blocks(rows, mask.grid.width):
+    bands = [mask.grid.extent] if bands is None else bands
+    for window in chain.from_iterable(band.blocks(rows, band.width) for band in bands):
         values = _read_values(mask, window)
         chosen = is_wanted[values]
         found = None if scores is None else _read_shares(scores, window, chosen)
@@ -146,7 +207,7 @@ def read_strips(files: MaskFiles, wanted: Collection[int]) -> Iterator[Strip]:
         yield Strip(window, values, confidence, found)
 
 
-def _read_values(mask: Scene, window: Window) -> NDArray[np.uint8]:
+def _read_values(mask: Raster, window: Window) -> NDArray[np.uint8]:
     pixels, valid = mask.read(window)
     values = np.where(valid, pixels[0], NODATA)
     if mask.dtype != np.uint8 and values.size:
@@ -157,7 +218,7 @@ def _read_values(mask: Scene, window: Window) -> NDArray[np.uint8]:
     return values.astype(np.uint8)
 
 
-def _read_shares(scene: Scene, window: Window, wanted: NDArray[np.bool_]) -> NDArray[Any]:
+def _read_shares(scene: Raster, window: Window, wanted: NDArray[np.bool_]) -> NDArray[Any]:
     """Confidence or scores (bands, H, W), 0 where not wanted."""
     pixels, valid = scene.read(window)
     shares: NDArray[Any] = pixels

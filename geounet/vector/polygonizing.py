@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from geounet.vector.columns import make_columns, make_layer
 from geounet.vector.layer import check_vector_output
 from geounet.vector.masks import (
     MaskFiles,
+    MaskSource,
     Strip,
     match_bands,
     open_confidence,
@@ -82,23 +83,35 @@ def polygonize(
         UsageError: the output cannot be meant, or it exists.
         ResourceError: the output cannot be written.
     """
-    started, output = time.monotonic(), Path(output)
-    counts: Counter[int] = Counter()
-    sieved = SieveCounts()
+    output = Path(output)
     with ExitStack() as stack:
         scene = stack.enter_context(open_mask(mask))
         mode = {"overwrite": options.overwrite, "append": options.append}
         check_vector_output(output, scene.grid.crs, **mode)
-        is_geojson = output.suffix.lower() == ".geojson"
-        projection = choose_projection(options.crs, scene.grid, is_geojson=is_geojson)
         table = read_class_table(mask)
         values = _choose_values(table, options, mask)
         files = _open_files(scene, table, values, options, stack)
-        layer = make_layer(files, options, projection)
-        writer = stack.enter_context(open_writer(output, layer, **mode))
+        source = MaskSource(Path(mask).name, files, table, values)
+        return polygonize_source(source, output, options, progress)
+
+
+def polygonize_source(
+    source: MaskSource, output: Path, options: PolygonizeOptions, progress: ProgressCallback
+) -> PolygonizeSummary:
+    """As `polygonize`, of a mask that is open; its bands of rows may still be coming.
+
+    The file is the same, whatever the bands.
+    """
+    started, files, table, values = time.monotonic(), source.files, source.table, source.values
+    counts: Counter[int] = Counter()
+    sieved, grid = SieveCounts(), files.mask.grid
+    is_geojson = output.suffix.lower() == ".geojson"
+    projection = choose_projection(options.crs, grid, is_geojson=is_geojson)
+    layer = make_layer(files, options, projection)
+    with open_writer(output, layer, overwrite=options.overwrite, append=options.append) as writer:
         writer.require_names("class", {value: table.class_of(value).name for value in values})
-        strips = read_strips(files, values)
-        if (sieve := make_sieve(options, scene.grid, values)) is not None:
+        strips = read_strips(files, values, source.bands)
+        if (sieve := make_sieve(options, grid, values)) is not None:
             strips = sieve_strips(strips, sieve, sieved)
         for regions in _find_regions(strips, files, values, options, progress):
             counts.update(regions.values.tolist())
@@ -106,7 +119,7 @@ def polygonize(
             placed = geometries if projection is None else projection.apply(geometries)
             writer.write(placed, make_columns(regions, table, files))
         classes = [table.class_of(value) for value in sorted(counts)]
-        is_new = writer.publish(classes, Path(mask).name)
+        is_new = writer.publish(classes, source.name, source.wait)
     return PolygonizeSummary(
         output=output,
         polygons=counts.total(),
@@ -149,7 +162,7 @@ def _open_files(
 def _find_regions(
     strips: Iterator[Strip],
     files: MaskFiles,
-    values: list[int],
+    values: Collection[int],
     options: PolygonizeOptions,
     progress: ProgressCallback,
 ) -> Iterator[Regions]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -95,11 +95,17 @@ class LayerWriter:
         if sum(len(some) for some, _ in self._waiting) >= BATCH:
             self._flush()
 
-    def publish(self, classes: Sequence[ClassInfo] = (), source: str = "") -> bool:
+    def publish(
+        self,
+        classes: Sequence[ClassInfo] = (),
+        source: str = "",
+        wait: Callable[[], None] = lambda: None,
+    ) -> bool:
         """Write the file, with these classes' colours where the format has room for them.
 
         A GeoPackage remembers the rows, and the name of their source. Rows that were added to it
-        before, all of them the same, are not added again.
+        before, all of them the same, are not added again. Once the file is whole, `wait` is called;
+        then it is moved to its place.
 
         Returns:
             Whether it was written: not if just these rows are there already.
@@ -122,6 +128,7 @@ class LayerWriter:
                 finish_geopackage(finished, self.layer.notes, classes, addition)
             if not self._is_whole(self.spool) or not self._is_whole(finished, before):
                 raise OSError("it came out incomplete")
+            wait()
             for sidecar in SIDECARS:
                 self.path.with_name(self.path.name + sidecar).unlink(missing_ok=True)
             publish(finished, self.path)
