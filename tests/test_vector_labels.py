@@ -25,16 +25,15 @@ from geounet.errors import InputError, UsageError
 from geounet.raster import Grid, Window, pixel_grid
 from geounet.vector import (
     LabelOptions,
-    discover_classes,
     match_labels,
     open_labels,
     parse_classes,
     rasterize_inside,
     read_aoi,
     read_polygons,
-    resolve_classes,
+    resolve_legend,
 )
-from geounet.vector.labels import open_label_raster
+from geounet.vector.label_pixels import open_label_raster
 
 UTM_CRS = CRS.from_epsg(32633)
 GRID = Grid(height=60, width=80, transform=UTM, crs=UTM_CRS)
@@ -375,13 +374,22 @@ def test_raster_refusals(tmp_path):
     path = write_raster(tmp_path / "l.tif", pixels)
     with (
         open_labels(path, GRID, TWO) as labels,
-        pytest.raises(InputError, match=r"l\.tif has the value 7 in 100 pixels, which is none of"),
+        pytest.raises(
+            InputError,
+            match=r"l\.tif has the value 7 in 100 pixels \(one at row 0, column 0\), none of",
+        ),
     ):
         labels.read(Window(row_off=0, col_off=0, height=1, width=5))
     binary = write_raster(tmp_path / "binary.tif", np.full(GRID.shape, 255, "uint8"))
-    refuses(r"value 255 in 4800 pixels, .* --ignore 255, or renumber it \(0 to 254\)", binary)
-    rgb = write_raster(tmp_path / "rgb.tif", np.zeros((3, 60, 80), "uint8"))
-    refuses(r"rgb\.tif has 3 bands; labels have one", rgb)
+    refuses(
+        r"value 255 in 4800 pixels .* --ignore 255, or declare it: --classes "
+        r"0=background,1=building,255=NAME, or, if .* --threshold 128",
+        binary,
+    )
+    bands = write_raster(tmp_path / "bands.tif", np.zeros((5, 60, 80), "uint8"))
+    refuses(r"bands\.tif has 5 bands of uint8; labels have one", bands)
+    deep = write_raster(tmp_path / "deep.tif", np.zeros((3, 60, 80), "uint16"))
+    refuses(r"deep\.tif has 3 bands of uint16; labels have one", deep)
     far = write_raster(tmp_path / "far.tif", pixels, transform=UTM @ Affine.translation(900, 0))
     refuses(r"far\.tif does not overlap the scene", far)
     (tmp_path / "x.tif").write_bytes(b"II*\0nonsense")
@@ -405,7 +413,7 @@ def test_classes_found_in_rasters(tmp_path):
     path = write_raster(tmp_path / "l.tif", pixels)
     with rasterio.open(path, "r+") as target:
         target.write_colormap(1, {0: (0, 0, 0, 255), 2: (255, 0, 0, 255)})
-    found = discover_classes([path], [GRID], LabelOptions(ignore=9))
+    found = resolve_legend(None, [path], [GRID], LabelOptions(ignore=9)).classes
     assert [(c.value, c.name) for c in found] == [(0, "class 0"), (2, "class 2"), (5, "class 5")]
     assert found[1].colour == "#ff0000"
 
@@ -413,7 +421,7 @@ def test_classes_found_in_rasters(tmp_path):
 @pytest.mark.parametrize(
     ("pixels", "match"),
     [
-        (np.array([[0, 255]], "uint8"), "value 255 in 1 pixels, .* say --ignore 255"),
+        (np.array([[0, 1, 255]], "uint8"), "value 255 in 1 pixels, .* say --ignore 255"),
         (np.array([[0, -1]], "int16"), "value -1 in 1 pixels"),
         (np.array([[0, 0.5]], "float32"), r"value 0\.5 in 1 pixels"),
         (np.array([[3, 3]], "uint8"), r"fewer than two classes \(found: 3\)"),
@@ -423,7 +431,7 @@ def test_classes_found_in_rasters(tmp_path):
 def test_rasters_that_show_no_classes(tmp_path, pixels, match):
     path = write_raster(tmp_path / "l.tif", pixels)
     with pytest.raises(InputError, match=match):
-        discover_classes([path], [GRID])
+        resolve_legend(None, [path], [GRID])
 
 
 def test_classes_found_in_vectors(tmp_path):
@@ -433,11 +441,17 @@ def test_classes_found_in_vectors(tmp_path):
         kind=["road", "house", "elsewhere"],
         code=[10.0, 9.0, 1.0],
     )
-    names = [c.name for c in discover_classes([path], [GRID])]
+    names = [c.name for c in resolve_legend(None, [path], [GRID]).classes]
     assert names == ["background", "land cover"]
-    names = [c.name for c in discover_classes([path], [GRID], LabelOptions(class_field="kind"))]
+    names = [
+        c.name
+        for c in resolve_legend(None, [path], [GRID], LabelOptions(class_field="kind")).classes
+    ]
     assert names == ["background", "house", "road"]
-    names = [c.name for c in discover_classes([path], [GRID], LabelOptions(class_field="code"))]
+    names = [
+        c.name
+        for c in resolve_legend(None, [path], [GRID], LabelOptions(class_field="code")).classes
+    ]
     assert names == ["background", "9", "10"]
 
 
@@ -453,7 +467,7 @@ def test_classes_found_in_vectors(tmp_path):
 )
 def test_numbers_in_a_class_column_are_the_values(tmp_path, column, values):
     path = write_vectors(tmp_path / "v.gpkg", [square(0, 0), square(20, 20)], code=column)
-    found = discover_classes([path], [GRID], LabelOptions(class_field="code"))
+    found = resolve_legend(None, [path], [GRID], LabelOptions(class_field="code")).classes
     assert {c.name: c.value for c in found} == values
 
 
@@ -465,8 +479,8 @@ def test_a_label_raster_of_many_scenes_is_read_once(tmp_path, monkeypatch):
         opened.append(source)
         return open_label_raster(source)
 
-    monkeypatch.setattr("geounet.vector.label_classes.open_label_raster", open_counted)
-    assert len(discover_classes([path] * 3, [GRID] * 3)) == 2
+    monkeypatch.setattr("geounet.vector.grey_masks.open_label_raster", open_counted)
+    assert len(resolve_legend(None, [path] * 3, [GRID] * 3).classes) == 2
     assert opened == [path]
 
 
@@ -476,7 +490,8 @@ def test_declared_names_get_a_background_where_they_lack_one(tmp_path):
 
     def names(declared, source=path, **options):
         return [
-            c.name for c in resolve_classes(declared, [source], [GRID], LabelOptions(**options))
+            c.name
+            for c in resolve_legend(declared, [source], [GRID], LabelOptions(**options)).classes
         ]
 
     assert names("house") == ["background", "house"]
@@ -493,12 +508,12 @@ def test_numbered_classes_get_a_background_if_there_is_a_value_for_it(tmp_path):
 
     def values(items, **options):
         file.write_text(json.dumps([{"value": v, "name": n} for n, v in items.items()]))
-        found = resolve_classes(str(file), [path], [GRID], LabelOptions(**options))
+        found = resolve_legend(str(file), [path], [GRID], LabelOptions(**options)).classes
         return {c.name: c.value for c in found}
 
     two, three = {"road": 1, "building": 5}, {"background": 0, "road": 1, "building": 5}
     assert values(two, class_field="kind") == values(two, class_field="code") == three
-    classes = resolve_classes(str(file), [path], [GRID], LabelOptions(class_field="kind"))
+    classes = resolve_legend(str(file), [path], [GRID], LabelOptions(class_field="kind")).classes
     burnt = read_all(path, classes=classes, options=LabelOptions(class_field="kind"))
     assert (burnt[5, 5], burnt[50, 50]) == (5, 0)
     assert values({"building": 5}) == {"background": 0, "building": 5}
@@ -513,7 +528,7 @@ def test_numbered_classes_get_a_background_if_there_is_a_value_for_it(tmp_path):
 def test_background_is_outside_wherever_it_stands(tmp_path):
     path = write_vectors(tmp_path / "v.gpkg", [square(0, 0)], kind=["building"])
     for options in (LabelOptions(), LabelOptions(class_field="kind")):
-        classes = resolve_classes("building,background", [path], [GRID], options)
+        classes = resolve_legend("building,background", [path], [GRID], options).classes
         burnt = read_all(path, classes=classes, options=options)
         assert [(c.value, c.name) for c in classes] == [(0, "building"), (1, "background")]
         assert (burnt[5, 5], burnt[50, 50]) == (0, 1)

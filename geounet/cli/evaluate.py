@@ -33,7 +33,9 @@ def evaluate(
     classes: p.Classes = EvaluateOptions.classes,
     class_field: p.ClassField = LabelOptions.class_field,
     line_width: p.LineWidth = LabelOptions.line_width_m,
-    ignore: p.Ignore = LabelOptions.ignore,
+    ignore: p.Ignore = None,
+    sparse: p.Sparse = LabelOptions.sparse,
+    threshold: p.Threshold = LabelOptions.threshold,
     aoi: p.Aoi = None,
     bbox: p.Bbox = None,
     json: p.Json = False,
@@ -46,7 +48,13 @@ def evaluate(
     """
     options = EvaluateOptions(
         classes=classes,
-        label_options=LabelOptions(class_field=class_field, line_width_m=line_width, ignore=ignore),
+        label_options=LabelOptions(
+            class_field=class_field,
+            line_width_m=line_width,
+            ignore=ignore,
+            sparse=sparse,
+            threshold=threshold,
+        ),
         aoi=aoi,
         bbox=bbox,
     )

@@ -24,6 +24,10 @@ class BlockCounts(tuple[int, ...]):
     """Blocks per stage; a class for the same reason."""
 
 
+class LabelItems(tuple[str, ...]):
+    """Label values, colours, texts; a class for the same reason."""
+
+
 class Rectangle(tuple[float, float, float, float]):
     """West, south, east, north; a class for the same reason."""
 
@@ -48,6 +52,14 @@ def parse_blocks(text: str) -> BlockCounts:
     if len(blocks) != 4 or min(blocks) < 1:
         raise typer.BadParameter(f"{text!r}: write four numbers from 1, like 3,4,6,3")
     return blocks
+
+
+def parse_labels(text: str) -> LabelItems:
+    """`0,255` -> ("0", "255")."""
+    items = LabelItems(part.strip() for part in text.split(","))
+    if not all(items):
+        raise typer.BadParameter(f"{text!r}: write label values like 0,255")
+    return items
 
 
 def parse_bbox(text: str) -> Rectangle:
@@ -127,7 +139,9 @@ Classes = Annotated[
     typer.Option(
         metavar="NAME,NAME|FILE.json",
         show_default="as the files tell",
-        help="The map's classes by value: 0, 1, ...; or JSON with value, name, colour.",
+        help="The map's classes by value: 0, 1, ...; NAME=#rrggbb with colours, which tell the "
+        "classes of coloured labels; LABEL=NAME by what labels hold: 1=forest,2=other (several may "
+        "mean one class); or JSON with value, name, colour, labels.",
         rich_help_panel=LABELS,
     ),
 ]
@@ -150,11 +164,30 @@ LineWidth = Annotated[
     ),
 ]
 Ignore = Annotated[
-    int | None,
+    LabelItems | None,
+    typer.Option(
+        parser=parse_labels,
+        metavar="LABEL,...",
+        show_default="none but nodata",
+        help="Label values, colours (#rrggbb) or texts that mean: no label here.",
+        rich_help_panel=LABELS,
+    ),
+]
+Sparse = Annotated[
+    bool,
+    typer.Option(
+        "--sparse",
+        help="What is in no polygon, or has the value 0 or is black, has no label; by default it "
+        "is background.",
+        rich_help_panel=LABELS,
+    ),
+]
+Threshold = Annotated[
+    float | None,
     typer.Option(
         metavar="VALUE",
-        show_default="none but nodata",
-        help="Label value that means: no label here.",
+        show_default="128 for masks of 0 to 255",
+        help="Label rasters show two classes: the second from this value on.",
         rich_help_panel=LABELS,
     ),
 ]

@@ -15,10 +15,17 @@ from geounet.errors import InputError
 from geounet.evaluation.confusion import ConfusionMatrix
 from geounet.evaluation.metrics import Metrics
 from geounet.evaluation.options import EvaluateOptions
-from geounet.evaluation.shared_classes import compare_names, find_shared_classes
+from geounet.evaluation.shared_classes import compare_names, find_legend
 from geounet.progress import Progress, ProgressCallback, ignore_progress
 from geounet.raster import Grid, Window, open_scene
-from geounet.vector import LabelOptions, match_labels, open_labels, rasterize_inside, read_aoi
+from geounet.vector import (
+    LabelOptions,
+    Legend,
+    match_labels,
+    open_labels,
+    rasterize_inside,
+    read_aoi,
+)
 
 BLOCK = 1024
 """Rows and columns compared at a time: multiples of every usual storage block."""
@@ -125,7 +132,7 @@ def evaluate(
     """
     pairs = match_labels(_as_list(masks), _as_list(labels))
     jobs, notes = _plan(pairs, options)
-    classes = find_shared_classes(
+    legend = find_legend(
         [(job.mask, job.labels) for job in jobs], [job.grid for job in jobs], options
     )
     total, done = sum(job.area.area for job in jobs), 0
@@ -135,8 +142,9 @@ def evaluate(
         done += pixels
         progress(Progress("evaluate", done, total, "px"))
 
-    scenes = [_evaluate_scene(job, classes, options.label_options, advance) for job in jobs]
-    return Evaluation(tuple(scenes), _pool(scenes, classes), _collect_notes(notes, scenes))
+    scenes = [_evaluate_scene(job, legend, advance) for job in jobs]
+    notes = [*notes, *legend.notes]
+    return Evaluation(tuple(scenes), _pool(scenes, legend.classes), _collect_notes(notes, scenes))
 
 
 def _plan(
@@ -176,18 +184,15 @@ def _limit(mask: str | Path, labels: str | Path, grid: Grid, options: EvaluateOp
     return _Job(mask, labels, grid, area, aoi)
 
 
-def _evaluate_scene(
-    job: _Job,
-    classes: tuple[ClassInfo, ...],
-    options: LabelOptions,
-    advance: Callable[[int], None],
-) -> SceneEvaluation:
+def _evaluate_scene(job: _Job, legend: Legend, advance: Callable[[int], None]) -> SceneEvaluation:
     """Compare one mask with its labels; `advance` hears the pixels of every window."""
+    classes = legend.classes
     matrix = ConfusionMatrix(classes)
-    as_mask = LabelOptions(ignore=NODATA)
+    # a mask's palette is for the eye: its numbers are the classes
+    as_mask = LabelOptions(ignore=NODATA, mapping=tuple((str(c.value), c.name) for c in classes))
     with (
         open_labels(job.mask, job.grid, classes, as_mask) as mask,
-        open_labels(job.labels, job.grid, classes, options) as labels,
+        open_labels(job.labels, job.grid, classes, legend.options, scene=job.mask) as labels,
     ):
         for block in job.area.aligned(BLOCK).blocks(BLOCK, BLOCK):
             window = block.intersect(job.area)

@@ -9,24 +9,31 @@ from geounet.classes import NODATA, ClassInfo, check_classes
 from geounet.errors import InputError
 from geounet.evaluation.options import EvaluateOptions
 from geounet.raster import Grid, read_classes
-from geounet.vector import discover_classes, find_raster_classes, is_vectors, resolve_classes
+from geounet.vector import (
+    LabelOptions,
+    Legend,
+    find_raster_classes,
+    is_vectors,
+    resolve_legend,
+)
 
 Pairs = Sequence[tuple[str | Path, str | Path]]
 """Masks with their labels."""
 
 
-def find_shared_classes(
-    pairs: Pairs, grids: Sequence[Grid], options: EvaluateOptions
-) -> tuple[ClassInfo, ...]:
-    """The classes to compare by: declared ones, else the masks' own, else what occurs in the files.
+def find_legend(pairs: Pairs, grids: Sequence[Grid], options: EvaluateOptions) -> Legend:
+    """The classes to compare by, and how the labels show them.
+
+    The classes are declared, else the masks' own, else what occurs in the files.
 
     Raises:
         InputError: the masks disagree, or nothing says which value is which class.
     """
     labels = list(dict.fromkeys(source for _, source in pairs))
-    if options.classes is not None:
-        return resolve_classes(options.classes, labels, grids, options.label_options)
-    return _read_mask_classes(pairs) or _find_classes(pairs, labels, grids, options)
+    declared = options.classes or _read_mask_classes(pairs)
+    if declared is not None:
+        return resolve_legend(declared, labels, grids, options.label_options)
+    return _find_classes(pairs, labels, grids, options)
 
 
 def compare_names(labels: str | Path, classes: Sequence[ClassInfo]) -> str | None:
@@ -61,7 +68,7 @@ def _list_names(classes: Sequence[ClassInfo] | None) -> list[tuple[int, str]] | 
 
 def _find_classes(
     pairs: Pairs, labels: Sequence[str | Path], grids: Sequence[Grid], options: EvaluateOptions
-) -> tuple[ClassInfo, ...]:
+) -> Legend:
     """Of masks that name none: from the labels, and with label rasters also from the masks."""
     if any(map(is_vectors, labels)):
         if options.label_options.class_field is not None:
@@ -69,12 +76,16 @@ def _find_classes(
                 f"{pairs[0][0]} does not name its classes, so that its values cannot be compared "
                 "with a class column; name them with --classes, in the order of their values"
             )
-        return discover_classes(labels, grids, options.label_options)
+        return resolve_legend(None, labels, grids, options.label_options)
     found: dict[int, ClassInfo] = {}
-    for source in labels:
-        found = find_raster_classes(source, options.label_options.ignore) | found
     for mask, _ in pairs:
-        found = find_raster_classes(mask, NODATA) | found
+        found = find_raster_classes(mask, LabelOptions(ignore=NODATA)) | found
+    if found:
+        legend = resolve_legend(check_classes(found.values()), labels, grids, options.label_options)
+        if legend.options.threshold is not None:
+            return legend
+    for source in reversed(labels):
+        found |= find_raster_classes(source, options.label_options)
     if not found:
         raise InputError(f"{labels[0]} and {pairs[0][0]} have no class at all; check both")
-    return check_classes(found.values())
+    return Legend(check_classes(found.values()), options.label_options)

@@ -80,6 +80,17 @@ class Scene:
         same = all(other == first or (other != other and first != first) for other in others)  # NaN
         return first if same else None
 
+    @property
+    def palette(self) -> dict[int, str] | None:
+        """Colours of a palette image's pixels, as `#rrggbb`, in their order; None of others."""
+        if self._dataset.colorinterp[self._bands[0] - 1] != ColorInterp.palette:
+            return None
+        colours = self._dataset.colormap(self._bands[0])
+        return {
+            index: f"#{red:02x}{green:02x}{blue:02x}"
+            for index, (red, green, blue, _) in sorted(colours.items())
+        }
+
     def read(self, window: Window) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
         """Pixels (count, H, W) of `dtype`, and whether they are data (H, W).
 

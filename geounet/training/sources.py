@@ -125,7 +125,9 @@ class SourceReader:
         with ExitStack() as stack:
             scene = stack.enter_context(open_scene(source.image, self._reading.bands))
             classes, options = self._reading.classes, self._reading.label_options
-            labels = stack.enter_context(open_labels(source.labels, scene.grid, classes, options))
+            labels = stack.enter_context(
+                open_labels(source.labels, scene.grid, classes, options, scene=source.image)
+            )
             if labels.note is not None:
                 self.notes.append(f"{source.labels}: {labels.note}")
             return scene, labels, stack.pop_all()

@@ -21,7 +21,7 @@ from geounet.training.sources import Reading, Source, SourceReader, find_sources
 from geounet.training.split import Block, Split, SplitPlan, hold_out, split_areas
 from geounet.training.statistics import Statistics, measure_rooms
 from geounet.training.validation import cut_blocks
-from geounet.vector import match_labels, resolve_classes
+from geounet.vector import Legend, match_labels, resolve_legend
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ def find_inputs(
         validation, more_notes = find_sources(pairs, options.bbox, options.aoi)
         notes += more_notes
     everything = sources if validation is sources else [*sources, *validation]
-    reading = Reading(options.bands, _find_classes(everything, options), options.label_options)
+    legend = _find_legend(everything, options)
+    reading = Reading(options.bands, legend.classes, legend.options)
     names, dtype = _check_bands(everything, options.bands)
     sizes = [size for s in sources if (size := s.area.grid.pixel_size_m) is not None]
     return Inputs(
@@ -96,7 +97,7 @@ def find_inputs(
         band_names=names,
         dtype=dtype,
         pixel_size_m=stats.median(sizes) if sizes else None,
-        notes=tuple(notes),
+        notes=(*notes, *legend.notes),
     )
 
 
@@ -152,12 +153,10 @@ def _find_labelled(reader: SourceReader, block: Block) -> NDArray[np.bool_]:
     return labelled
 
 
-def _find_classes(sources: Sequence[Source], options: TrainOptions) -> tuple[ClassInfo, ...]:
-    if isinstance(options.classes, tuple):
-        return options.classes
+def _find_legend(sources: Sequence[Source], options: TrainOptions) -> Legend:
     labels = [source.labels for source in sources]
     grids = [source.area.grid for source in sources]
-    return resolve_classes(options.classes, labels, grids, options.label_options)
+    return resolve_legend(options.classes, labels, grids, options.label_options)
 
 
 def _check_bands(

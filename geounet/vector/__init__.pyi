@@ -1,10 +1,10 @@
 from .attributes import Measures as Measures
 from .attributes import measure_polygons as measure_polygons
 from .burning import rasterize_inside as rasterize_inside
-from .label_classes import discover_classes as discover_classes
+from .class_declaration import parse_classes as parse_classes
+from .label_classes import Legend as Legend
 from .label_classes import find_raster_classes as find_raster_classes
-from .label_classes import parse_classes as parse_classes
-from .label_classes import resolve_classes as resolve_classes
+from .label_classes import resolve_legend as resolve_legend
 from .label_options import LabelOptions as LabelOptions
 from .labels import Labels as Labels
 from .labels import open_labels as open_labels

@@ -1,67 +1,153 @@
-"""Which classes labels show: as declared, or as found in the files."""
+"""What a set of labels shows: classes as declared, or as found in the files."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from pyproj import CRS
 
-from geounet.classes import NODATA, PALETTE, ClassInfo, check_classes, make_classes
+from geounet.classes import NODATA, ClassInfo, check_classes, make_classes
 from geounet.errors import InputError, UsageError
 from geounet.raster import ClassTable, Grid, name_of, read_class_table
+from geounet.vector.class_declaration import parse_declaration
+from geounet.vector.grey_masks import HALF, Content, are_masks, read_content
+from geounet.vector.label_keys import (
+    format_code,
+    ignored_numbers,
+    number_keys,
+    order_halves,
+    to_code,
+)
 from geounet.vector.label_options import LabelOptions
-from geounet.vector.label_values import BACKGROUND, count_values, text_of
-from geounet.vector.labels import open_label_raster
+from geounet.vector.label_values import BACKGROUND, text_of
 from geounet.vector.reading import read_class_column
 from geounet.vector.source import is_vectors
 
 MAX_CLASSES = NODATA
 """Values 0 to 254."""
 
+FOREGROUND = "foreground"
+"""Name of the other class of masks."""
 
-def resolve_classes(
-    declared: str | None,
+MASK_SEARCH = 256 * 2**20
+"""Pixels of label rasters that are looked at before they count as numbers of declared classes."""
+
+
+@dataclass(frozen=True)
+class Legend:
+    """How labels are read.
+
+    Attributes:
+        classes: sorted by value.
+        options: how labels are to be understood, with nothing left to be found out.
+        notes: what was found out and should be said.
+    """
+
+    classes: tuple[ClassInfo, ...]
+    options: LabelOptions
+    notes: tuple[str, ...] = ()
+
+
+def resolve_legend(
+    declared: str | Sequence[ClassInfo] | None,
     sources: Sequence[str | Path],
     grids: Sequence[Grid],
     options: LabelOptions = LabelOptions(),  # noqa: B008  frozen
-) -> tuple[ClassInfo, ...]:
-    """The classes of a set of labels: declared ones, else those found.
+) -> Legend:
+    """The classes of a set of labels, declared or else found, and how the labels show them.
 
     Classes declared for vector labels may leave out the background: it is put first, with value 0,
     if there is only one, or if the first is a class of polygons (it occurs in the class column, or
-    a file gives it a value above 0).
+    a file gives it a value above 0). With `options.sparse` there is none, and names count from 1.
+
+    Rasters of two classes that hold 0 and 255, perhaps with grey edges, are masks: from 128 on
+    they show the second.
 
     Raises:
         UsageError: the declared classes are none, or leave no value for the background.
         InputError: a file cannot be read, or shows no classes.
     """
+    sources = list(dict.fromkeys(sources))
+    if options.sparse and options.class_field is None and all(map(is_vectors, sources)):
+        raise UsageError(
+            "--sparse leaves one class of polygons without a class column; name it with "
+            "--class-field, or leave out --sparse"
+        )
     if declared is None:
-        return discover_classes(sources, grids, options)
-    classes = parse_classes(declared)
-    names = [item.name for item in classes]
-    if BACKGROUND in names or not all(map(is_vectors, sources)):
-        return classes
-    is_numbered = declared.lower().endswith(".json")
+        return _discover(sources, grids, options)
+    if isinstance(declared, str):
+        classes, options = _declare(declared, sources, grids, options)
+    else:
+        classes = check_classes(declared)
+    return _find_threshold(classes, sources, options)
+
+
+def _declare(
+    declared: str, sources: Sequence[str | Path], grids: Sequence[Grid], options: LabelOptions
+) -> tuple[tuple[ClassInfo, ...], LabelOptions]:
+    """The declared classes, with a background if one is needed, and what labels hold for them."""
+    declaration = parse_declaration(declared)
+    options = replace(options, mapping=declaration.mapping or options.mapping)
+    classes = declaration.make_classes(first=1 if options.sparse else 0)
+    if options.sparse or BACKGROUND in declaration.names or not all(map(is_vectors, sources)):
+        return classes, options
     if options.class_field is None:
         needs_background = len(classes) == 1
     else:
-        found = _find_texts(sources, grids, options)
-        is_found = names[0] in found or (is_numbered and str(classes[0].value) in found)
-        needs_background = is_found or classes[0].value > 0
-    if not needs_background:
-        return classes
-    return _add_background(classes) if is_numbered else make_classes([BACKGROUND, *names])
+        first = classes[0]
+        texts = {first.name, *(label for label, name in options.mapping if name == first.name)}
+        texts |= {str(first.value)} if declaration.is_numbered else set()
+        is_found = bool(texts & _find_texts(sources, grids, options))
+        needs_background = is_found or first.value > 0
+    return (declaration.with_background() if needs_background else classes), options
 
 
-def discover_classes(
-    sources: Sequence[str | Path],
-    grids: Sequence[Grid],
-    options: LabelOptions = LabelOptions(),  # noqa: B008  frozen
-) -> tuple[ClassInfo, ...]:
-    """The classes that labels of scenes with these grids show.
+def _find_threshold(
+    classes: tuple[ClassInfo, ...], sources: Sequence[str | Path], options: LabelOptions
+) -> Legend:
+    """The legend of declared classes: as they are, or of masks of 0 to 255."""
+    if options.threshold is not None and len(classes) != 2:
+        raise UsageError(f"--threshold needs two classes, not {len(classes)}; name two")
+    is_said = options.threshold is not None or options.mapping or options.ignored or options.sparse
+    if len(classes) != 2 or is_said:
+        return Legend(classes, options)
+    rasters = [source for source in sources if not is_vectors(source)]
+    known = {1: number_keys(classes, options), 3: {to_code(c.colour): 0 for c in classes}}
+    contents = list(_read_contents(rasters))
+    is_known = all(c.counts.keys() <= known[c.bands].keys() for c in contents)
+    if is_known or not are_masks(contents):
+        return Legend(classes, options)
+    return _make_mask_legend(classes, rasters, options)
+
+
+def _read_contents(sources: Iterable[str | Path]) -> Iterator[Content]:
+    """What label rasters hold, as far as the search goes."""
+    left = MASK_SEARCH
+    for source in sources:
+        if left > 0:
+            content = read_content(source, left)
+            left -= content.counts.total()
+            yield content
+
+
+def _make_mask_legend(
+    classes: tuple[ClassInfo, ...], sources: Sequence[str | Path], options: LabelOptions
+) -> Legend:
+    dark, bright = order_halves(classes)
+    note = (
+        f"{_list_sources(sources)} are masks of 0 to 255: from {HALF} on they show "
+        f"{bright.name!r}, below {dark.name!r}"
+    )
+    return Legend(classes, replace(options, threshold=HALF), (note,))
+
+
+def _discover(
+    sources: Sequence[str | Path], grids: Sequence[Grid], options: LabelOptions
+) -> Legend:
+    """The legend of the classes that labels of scenes with these grids show.
 
     Rasters: every value that occurs, with the name and colour that the file tells. Vectors:
     background and the file's name, or with `class_field` background and the column's values on the
@@ -72,100 +158,80 @@ def discover_classes(
     """
     rasters = [source for source in sources if not is_vectors(source)]
     if not rasters:
-        return _discover_in_vectors(sources, grids, options)
+        return Legend(_discover_in_vectors(sources, grids, options), options)
     if len(rasters) < len(sources):
         raise InputError(
             f"{rasters[0]} is a raster, other labels are vectors; name the classes with --classes"
         )
-    return _discover_in_rasters(rasters, options.ignore)
+    return _discover_in_rasters(rasters, options)
 
 
-def find_raster_classes(source: str | Path, ignore: int | None) -> dict[int, ClassInfo]:
+def _discover_in_rasters(sources: Sequence[str | Path], options: LabelOptions) -> Legend:
+    halves = make_classes([BACKGROUND, FOREGROUND])
+    if options.threshold is not None:
+        return Legend(halves, options)
+    contents = {source: read_content(source) for source in sources}
+    if not (options.ignored or options.sparse) and are_masks(list(contents.values())):
+        return _make_mask_legend(halves, sources, options)
+    if coloured := {source: c.counts for source, c in contents.items() if c.bands > 1}:
+        raise _ask_for_colours(list(coloured), coloured.values())
+    known: dict[int, ClassInfo] = {}
+    for source, content in contents.items():
+        known = _name_classes(source, content.counts, options) | known
+    if len(known) < 2:
+        raise InputError(
+            f"{_list_sources(sources)} have fewer than two classes (found: "
+            f"{', '.join(map(str, known)) or 'none'}); label a second one, or name the classes "
+            "with --classes"
+        )
+    return Legend(check_classes(known.values()), options)
+
+
+def find_raster_classes(source: str | Path, options: LabelOptions) -> dict[int, ClassInfo]:
     """The class of every value that occurs in a class raster, named as the file says; streamed.
 
     Raises:
         InputError: it is not a class raster, or a value cannot be a class.
     """
-    with open_label_raster(source) as labels:
-        counts = count_values(labels)
-    table = read_class_table(source)
+    content = read_content(source)
+    if content.bands > 1:
+        raise _ask_for_colours([source], [content.counts])
+    return _name_classes(source, content.counts, options)
+
+
+def _name_classes(
+    source: str | Path, counts: Counter[float], options: LabelOptions
+) -> dict[int, ClassInfo]:
+    """The class of every value of a class raster."""
+    table, unlabelled = read_class_table(source), ignored_numbers(options)
     return {
         int(value): _class_of(value, count, table, source)
         for value, count in counts.items()
-        if value != ignore
+        if value not in unlabelled
     }
 
 
-def parse_classes(text: str | Path) -> tuple[ClassInfo, ...]:
-    """Classes as the user writes them: `NAME,NAME` for values 0, 1, ..., or a JSON file.
-
-    The file holds a list of `{"value": 1, "name": "road", "colour": "#aabbcc"}`; the colour may
-    be left out.
-
-    Raises:
-        UsageError: a name is empty or occurs twice, or a value or colour cannot be one.
-        InputError: the file is missing or holds something else.
-    """
-    if str(text).lower().endswith(".json"):
-        return _read_classes_file(Path(text))
-    names = [name.strip() for name in str(text).split(",")]
-    if not all(names):
-        raise UsageError(f"--classes {text!r} has an empty name; write NAME,NAME,...")
-    return make_classes(names)
-
-
-def _add_background(classes: Sequence[ClassInfo]) -> tuple[ClassInfo, ...]:
-    """The classes, values as they are, and a background with value 0."""
-    if classes[0].value == 0:
-        raise UsageError(
-            f"no class is named {BACKGROUND!r}, and {classes[0].name!r}, a class of polygons, has "
-            f"its value 0; name the class outside of all polygons {BACKGROUND!r}, or leave 0 free"
-        )
-    return check_classes([*make_classes([BACKGROUND]), *classes])
-
-
-def _read_classes_file(path: Path) -> tuple[ClassInfo, ...]:
-    try:
-        items = json.loads(path.read_text(encoding="utf-8"))
-        return check_classes(_parse_item(item) for item in items)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); check the path") from error
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(
-            f"{path} is not a list of classes ({' '.join(str(error).split())}); "
-            'write [{"value": 0, "name": "background", "colour": "#d9d9d9"}, ...]'
-        ) from error
-
-
-def _parse_item(item: dict[str, Any]) -> ClassInfo:
-    value = int(item["value"])
-    colour = item.get("colour") or item.get("color") or PALETTE[value % len(PALETTE)]
-    return ClassInfo(value, str(item["name"]), str(colour))
-
-
-def _discover_in_rasters(
-    sources: Sequence[str | Path], ignore: int | None
-) -> tuple[ClassInfo, ...]:
-    found: dict[int, ClassInfo] = {}
-    for source in dict.fromkeys(sources):
-        found = find_raster_classes(source, ignore) | found
-    if len(found) < 2:
-        known = ", ".join(str(value) for value in found) or "none"
-        raise InputError(
-            f"{_list_sources(sources)} have fewer than two classes (found: {known}); "
-            "label a second one, or name the classes with --classes"
-        )
-    return check_classes(found.values())
+def _ask_for_colours(sources: Sequence[str | Path], counts: Iterable[Counter[float]]) -> InputError:
+    """The error that says which colours there are."""
+    total = sum(counts, Counter[float]())
+    shown = ", ".join(
+        f"{format_code(code)} {count / total.total():.1%}" for code, count in total.most_common(8)
+    )
+    more = f" and {len(total) - 8} more" if len(total) > 8 else ""
+    form = ",".join(f"NAME={format_code(code)}" for code, _ in total.most_common(2))
+    return InputError(
+        f"{_list_sources(sources)} are colours ({shown}{more}), which have no names; say which "
+        f"class each is: --classes {form},..."
+    )
 
 
 def _class_of(value: float, count: int, table: ClassTable, source: str | Path) -> ClassInfo:
     if value != int(value) or not 0 <= value < NODATA:
-        hint = f"if it means 'no label', say --ignore {value:g}; " if value == int(value) else ""
+        is_whole = value == int(value)
+        hint = f"if it means 'no label', say --ignore {value:g}; else " if is_whole else ""
         raise InputError(
             f"{source} has the value {value:g} in {count} pixels, but classes are 0 to "
-            f"{NODATA - 1}; {hint}otherwise renumber it"
+            f"{NODATA - 1}; {hint}map it: --classes {value:g}=NAME,..., or renumber it"
         )
     return table.class_of(int(value))
 
@@ -175,8 +241,9 @@ def _discover_in_vectors(
 ) -> tuple[ClassInfo, ...]:
     if options.class_field is None:
         stems = {name_of(source) for source in sources}
-        return make_classes([BACKGROUND, stems.pop() if len(stems) == 1 else "foreground"])
-    texts = _find_texts(sources, grids, options) - {BACKGROUND, str(options.ignore)}
+        return make_classes([BACKGROUND, stems.pop() if len(stems) == 1 else FOREGROUND])
+    found = _find_texts(sources, grids, options) - options.ignored
+    texts = found - {BACKGROUND}
     if not texts or len(texts) >= MAX_CLASSES:
         raise InputError(
             f"{_list_sources(sources)} have {len(texts)} different values in column "
@@ -184,7 +251,10 @@ def _discover_in_vectors(
         )
     names = sorted(texts, key=_as_number_or_text)
     values = map(int, names) if all(map(_is_class_value, names)) else range(1, len(names) + 1)
-    return make_classes([BACKGROUND, *names], [0, *values])
+    classes = make_classes(names, values)
+    if options.sparse and BACKGROUND not in found:
+        return classes
+    return check_classes([*make_classes([BACKGROUND]), *classes])
 
 
 def _find_texts(
@@ -217,4 +287,4 @@ def _as_number_or_text(text: str) -> tuple[float, str]:
 
 def _list_sources(sources: Sequence[str | Path]) -> str:
     more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
-    return f"{sources[0]}{more}: labels"
+    return f"{sources[0]}{more}"

@@ -1,76 +1,21 @@
-"""From what a label file holds, numbers or texts, to class values; whatever else is refused."""
+"""From what features of a label file hold to class values; whatever else is refused."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from geounet.classes import NODATA, ClassInfo
+from geounet.classes import ClassInfo
 from geounet.errors import InputError
-from geounet.raster import Scene
+from geounet.vector.label_keys import text_keys
 from geounet.vector.label_options import LabelOptions
 
 BACKGROUND = "background"
 """Name of the class outside of all polygons."""
-
-MAX_DISTINCT = 1000
-"""More different values than this are measurements or identifiers, not classes."""
-
-BLOCK = 1024
-"""Rows and columns counted at a time."""
-
-
-def to_class_values(
-    pixels: NDArray[np.generic],
-    valid: NDArray[np.bool_],
-    classes: Sequence[ClassInfo],
-    ignore: int | None,
-) -> tuple[NDArray[np.uint8], NDArray[np.generic]]:
-    """Class values (H, W), 255 where not valid or ignored, and the pixels of no class (N,)."""
-    labelled = valid if ignore is None else valid & (pixels != ignore)
-    unknown = labelled & ~np.isin(pixels, [item.value for item in classes])
-    values = np.full(pixels.shape, NODATA, np.uint8)
-    np.copyto(values, pixels, where=labelled & ~unknown, casting="unsafe")
-    return values, pixels[unknown]
-
-
-def count_values(labels: Scene) -> Counter[float]:
-    """How many valid pixels of a class raster have each value; streamed.
-
-    Raises:
-        InputError: it has too many different values to be one, or is damaged.
-    """
-    counts: Counter[float] = Counter()
-    for window in labels.grid.extent.blocks(BLOCK, BLOCK):
-        pixels, valid = labels.read(window)
-        values, numbers = np.unique(pixels[0][valid], return_counts=True)
-        counts.update(dict(zip(values.tolist(), numbers.tolist(), strict=True)))
-        if len(counts) > MAX_DISTINCT:
-            raise InputError(
-                f"{labels.path} has more than {MAX_DISTINCT} different values; "
-                "labels hold one number per class, 0 to 254"
-            )
-    return counts
-
-
-def refuse_values(
-    labels: Scene, unknown: Iterable[float], classes: Sequence[ClassInfo]
-) -> InputError:
-    """The error that says which values are no classes, and how often the first occurs."""
-    values = sorted(set(unknown))
-    count = count_values(labels)[values[0]]
-    more = f" (and {len(values) - 1} more such values)" if len(values) > 1 else ""
-    can_be_class = values[0] in range(NODATA)
-    return InputError(
-        f"{labels.path} has the value {values[0]:g} in {count} pixels{more}, which is none of the "
-        f"classes {list_classes(classes)}; leave it out with --ignore {values[0]:g}, or "
-        + ("declare it with --classes" if can_be_class else f"renumber it (0 to {NODATA - 1})")
-    )
 
 
 def find_outside(classes: Sequence[ClassInfo]) -> ClassInfo:
@@ -91,16 +36,14 @@ def to_feature_values(
     """
     codes, distinct = pd.factorize(column)
     texts = [text_of(item) for item in distinct]
-    by_text = {str(item.value): item.value for item in classes}
-    by_text |= {item.name: item.value for item in classes}
-    if options.ignore is not None:
-        by_text[str(options.ignore)] = NODATA
+    by_text = text_keys(classes, options)
     for code, text in enumerate(texts):
         if text not in by_text:
             raise InputError(
                 f"{path} has {text!r} in column {options.class_field!r} of "
                 f"{int((codes == code).sum())} polygons, which is none of the classes "
-                f"{list_classes(classes)}; declare it with --classes, or correct the column"
+                f"{list_classes(classes)}; declare it with --classes, leave it "
+                f"out with --ignore {text!r}, or correct the column"
             )
     values: NDArray[np.uint8] = np.array([by_text[text] for text in texts], np.uint8)[codes]
     return values

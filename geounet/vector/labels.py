@@ -15,18 +15,13 @@ from geopandas import GeoDataFrame
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from geounet.classes import ClassInfo
+from geounet.classes import NODATA, ClassInfo
 from geounet.errors import InputError
-from geounet.raster import Bounds, Grid, Scene, Window, mirror_indices, open_scene, open_warped
+from geounet.raster import Bounds, Grid, Scene, Window, mirror_indices, open_warped
 from geounet.vector.burning import Burner
 from geounet.vector.label_options import LabelOptions
-from geounet.vector.label_values import (
-    find_outside,
-    list_classes,
-    refuse_values,
-    to_class_values,
-    to_feature_values,
-)
+from geounet.vector.label_pixels import make_decoder, open_label_raster, refuse_pixels
+from geounet.vector.label_values import find_outside, list_classes, to_feature_values
 from geounet.vector.reading import format_bounds, read_polygons
 from geounet.vector.separating import InstanceBurner
 from geounet.vector.source import is_vectors, modified_at, open_vectors, project_bounds
@@ -87,51 +82,50 @@ def open_labels(
     classes: Sequence[ClassInfo],
     options: LabelOptions = LabelOptions(),  # noqa: B008  frozen
     near: Window | None = None,
+    scene: str | Path = "the scene",
 ) -> Labels:
     """Open the labels of a scene with this grid; all, or to be read in a window of it.
 
-    A class raster is read as it is if its grid is the scene's (to 1/100 pixel), or if one of the
+    A raster is read as it is if its grid is the scene's (to 1/100 pixel), or if one of the
     two has no georeference and their sizes agree; otherwise it is warped, nearest neighbour.
-    nodata and the ignore value become 255.
+    Its pixels are numbers of classes, or colours (three bands, or a palette with the classes'
+    colours at other numbers than theirs), or with `threshold` those of a mask. nodata, transparent
+    pixels and what is to be ignored become 255, with `sparse` also 0 and black.
 
     Vectors are reprojected and burnt: a pixel belongs to the polygon that holds its centre. Where
     polygons of several classes overlap, the class with the highest value wins, and no label wins
-    over all. Outside of all polygons is the class named background, else the first. With
-    `class_field` a polygon's class is the one with that name, else with that value; without, it is
-    the other of two. With `separate_px` that class also lies in gaps between touching features.
+    over all. Outside of all polygons is the class named background, else the first; with `sparse`
+    no label. With `class_field` a polygon's class is the one with that name, else with that value;
+    without, it is the other of two. With `separate_px` what is outside also lies in gaps between
+    touching features.
 
     Raises:
-        InputError: they cannot be used for this scene; the message says why.
+        InputError: they cannot be used for this scene; the message says why, and names it as
+            `scene`.
     """
     with ExitStack() as stack:
         if is_vectors(source):
-            burner = make_burner(source, grid, classes, options, near)
-            fill = find_outside(classes).value
+            burner = make_burner(source, grid, classes, options, near, scene)
+            fill = NODATA if options.sparse else find_outside(classes).value
             return Labels(
                 lambda w: _burn_mirrored(burner, grid, w, fill), _note(source, grid), stack
             )
         raster = stack.enter_context(open_label_raster(source))
-        _require_no_contradiction(raster, classes, options)
-        placed, note = _place(raster, grid, stack)
-        return Labels(lambda w: _read_raster(placed, w, classes, options), note, stack)
+        decoder = make_decoder(raster, classes, options)
+        placed, note = _place(raster, grid, scene, stack)
+
+        def read(window: Window) -> NDArray[np.uint8]:
+            values, is_known = decoder.decode(*placed.read(window))
+            if not is_known:
+                raise refuse_pixels(source, decoder, classes)
+            return values
+
+        return Labels(read, note, stack)
 
 
-def open_label_raster(source: str | Path) -> Scene:
-    """A class raster on its own grid.
-
-    Raises:
-        InputError: GDAL opens it neither as a raster nor as vectors, or it has several bands.
-    """
-    labels = open_scene(source, allow_palette=True)
-    if labels.count != 1:
-        labels.close()
-        raise InputError(
-            f"{source} has {labels.count} bands; labels have one, with the number of the class"
-        )
-    return labels
-
-
-def _place(labels: Scene, grid: Grid, stack: ExitStack) -> tuple[Scene, str | None]:
+def _place(
+    labels: Scene, grid: Grid, scene: str | Path, stack: ExitStack
+) -> tuple[Scene, str | None]:
     """The labels on the scene's grid, and what was done to bring them there."""
     own, source = labels.grid, labels.path
     if own.matches(grid):
@@ -140,39 +134,19 @@ def _place(labels: Scene, grid: Grid, stack: ExitStack) -> tuple[Scene, str | No
     if grid.crs is None or (own.crs is None and not has_points):
         if own.shape != grid.shape:
             raise InputError(
-                f"{source} has {own.height} x {own.width} pixels, the scene {grid.height} x "
+                f"{source} has {own.height} x {own.width} pixels, {scene} {grid.height} x "
                 f"{grid.width}, and not both have a georeference; georeference both, or give "
                 "both the same size"
             )
         bare = "labels have" if own.crs is None else "scene has"
         return labels, f"taken pixel by pixel: the {bare} no georeference"
     if own.crs is not None:
-        _require_overlap(source, own.bounds(), own.crs, grid)
+        _require_overlap(source, own.bounds(), own.crs, grid, scene)
     warped = stack.enter_context(open_warped(source, grid, "nearest", allow_palette=True))
+    if own.shape == grid.shape and own.crs == grid.crs:
+        return warped, f"shifted by {grid.offset_px(own):.2g} pixels: warped (nearest)"
     name = "ground control points" if own.crs is None else own.crs.name
     return warped, f"warped (nearest) from {name}, {own.height} x {own.width} pixels"
-
-
-def _require_no_contradiction(
-    labels: Scene, classes: Sequence[ClassInfo], options: LabelOptions
-) -> None:
-    """Nothing, unless the file calls a declared class nodata, as tools that burn labels like to."""
-    for item in classes:
-        if item.value == labels.nodata != options.ignore:
-            raise InputError(
-                f"{labels.path} says that {item.value} is nodata, but it is the class "
-                f"{item.name!r}; remove the mark: gdal_edit.py -unsetnodata {labels.path}"
-            )
-
-
-def _read_raster(
-    labels: Scene, window: Window, classes: Sequence[ClassInfo], options: LabelOptions
-) -> NDArray[np.uint8]:
-    pixels, valid = labels.read(window)
-    values, unknown = to_class_values(pixels[0], valid, classes, options.ignore)
-    if unknown.size:
-        raise refuse_values(labels, unknown.tolist(), classes)
-    return values
 
 
 def make_burner(
@@ -181,6 +155,7 @@ def make_burner(
     classes: Sequence[ClassInfo],
     options: LabelOptions,
     near: Window | None = None,
+    scene: str | Path = "the scene",
 ) -> AnyBurner:
     """The polygons of vector labels on a grid, with class values, in the order of burning.
 
@@ -203,7 +178,7 @@ def make_burner(
     if not len(frame):
         layer = open_vectors(source)
         if layer.bounds is not None and layer.crs is not None:
-            _require_overlap(source, layer.bounds, layer.crs, grid)
+            _require_overlap(source, layer.bounds, layer.crs, grid, scene)
     polygons = np.array(frame.geometry.array)
     if options.separate_px:
         features = frame.index.to_numpy(np.int64)
@@ -260,13 +235,15 @@ def _note(source: str | Path, grid: Grid) -> str | None:
     return None if crs == grid.crs or crs is None else f"reprojected from {crs.name}"
 
 
-def _require_overlap(source: str | Path, bounds: Bounds, crs: CRS, grid: Grid) -> None:
+def _require_overlap(
+    source: str | Path, bounds: Bounds, crs: CRS, grid: Grid, scene: str | Path
+) -> None:
     """Nothing, unless it is certain that bounds in a CRS do not touch the grid."""
     west, south, east, north = project_bounds(bounds, crs, grid.crs)
     left, bottom, right, top = grid.bounds()
     if west >= right or east <= left or south >= top or north <= bottom:
         raise InputError(
-            f"{source} does not overlap the scene: {format_bounds((west, south, east, north))} "
+            f"{source} does not overlap {scene}: {format_bounds((west, south, east, north))} "
             f"against {format_bounds(grid.bounds())} in {grid.crs.name if grid.crs else 'pixels'}; "
             "give labels of the same place, or check their CRS"
         )

@@ -12,7 +12,7 @@ class RasterizeOptions:
     """How to make a class raster of vectors.
 
     Attributes:
-        classes: `NAME,NAME,...` or a JSON file, as `parse_classes` reads them; None: those found.
+        classes: as `parse_declaration` reads them; None: those found.
         label_options: class column, width of lines, what to ignore, gaps between instances.
         overwrite: replace an existing output.
     """

@@ -23,7 +23,7 @@ from geounet.raster import (
     open_scene,
     write_part,
 )
-from geounet.vector.label_classes import resolve_classes
+from geounet.vector.label_classes import resolve_legend
 from geounet.vector.label_options import LabelOptions
 from geounet.vector.labels import is_read_by_bounds, open_labels
 from geounet.vector.rasterize_options import RasterizeOptions
@@ -84,13 +84,14 @@ def rasterize(
         grid = scene.grid
     if not is_vectors(vectors):
         raise UsageError(f"{vectors} is a raster already; give vectors")
-    classes = resolve_classes(options.classes, [vectors], [grid], options.label_options)
+    legend = resolve_legend(options.classes, [vectors], [grid], options.label_options)
+    classes = legend.classes
     counts = np.zeros(NODATA + 1, np.int64)
     notes: set[str | None] = set()
     with _workspace(output) as folder:
         parts = []
         progress(Progress("rasterize", 0, grid.extent.area, "px"))
-        for window, values, note in _burn_parts(vectors, grid, classes, options.label_options):
+        for window, values, note in _burn_parts(vectors, grid, classes, legend.options):
             path = folder / f"{window.row_off}-{window.col_off}.tif"
             write_part(path, grid.crop(window), values, nodata=NODATA)
             parts.append((path, window))
