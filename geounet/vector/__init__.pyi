@@ -1,7 +1,11 @@
 from .attributes import Measures as Measures
 from .attributes import measure_polygons as measure_polygons
 from .burning import rasterize_inside as rasterize_inside
+from .compiling import compiled as compiled
 from .class_declaration import parse_classes as parse_classes
+from .following import Follower as Follower
+from .following import Order as Order
+from .following import start_follower as start_follower
 from .label_classes import Legend as Legend
 from .label_classes import find_raster_classes as find_raster_classes
 from .label_classes import resolve_legend as resolve_legend

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyogrio.raw
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
@@ -45,6 +44,8 @@ def convert_to_geoparquet(
         bounds: west, south, east, north of all geometries; NaN if there are none.
         rows: in a group.
     """
+    import pyogrio.raw  # brings geopandas, and predict checks its output in here
+
     pyarrow = import_pyarrow()
     with pyogrio.raw.open_arrow(source, use_pyarrow=True, batch_size=rows) as (meta, reader):
         geometry = meta["geometry_name"]
