@@ -56,8 +56,8 @@ class Loss:
         # channel by channel: with few classes, channels last leaves vector units idle
         scores = scores.to(dtype, memory_format=torch.contiguous_format)
         extra = torch.zeros((), device=scores.device) if border is None else border
-        pixels = Pixels(scores.log_softmax(dim=1), labels, self.class_weights, extra)
-        values = (LOSSES[t.name](pixels, self.smoothing, *t.parameters) for t in self.terms)
+        scored = Scored(scores.log_softmax(dim=1), labels, self.class_weights, extra)
+        values = (LOSSES[t.name](scored, self.smoothing, *t.parameters) for t in self.terms)
         weighted = [t.factor * value for t, value in zip(self.terms, values, strict=True)]
         return torch.stack(weighted).sum()
 
@@ -69,7 +69,7 @@ def segmentation_loss(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Pixels:
+class Scored:
     """Probabilities and truth of a batch, and what each pixel counts.
 
     Attributes:
@@ -115,55 +115,55 @@ class Pixels:
         return (1 + self.border) * self.labelled
 
 
-def cross_entropy(pixels: Pixels, smoothing: float) -> Tensor:
+def cross_entropy(scored: Scored, smoothing: float) -> Tensor:
     """Weighted mean of -log p(label)."""
-    return _mean_cost(pixels, pixels.log_probability, smoothing)
+    return _mean_cost(scored, scored.log_probability, smoothing)
 
 
-def focal_loss(pixels: Pixels, smoothing: float, gamma: float) -> Tensor:
+def focal_loss(scored: Scored, smoothing: float, gamma: float) -> Tensor:
     """Weighted mean of -(1 - p)^gamma log p(label) (Lin et al. 2017); their alpha is w_c."""
     # -expm1(log p) = 1 - p, with all its digits near p = 1
-    doubt = (-pixels.log_probability.expm1()).clamp(min=TINY) ** gamma
-    return _mean_cost(pixels, doubt * pixels.log_probability, smoothing)
+    doubt = (-scored.log_probability.expm1()).clamp(min=TINY) ** gamma
+    return _mean_cost(scored, doubt * scored.log_probability, smoothing)
 
 
-def dice_loss(pixels: Pixels, smoothing: float) -> Tensor:
+def dice_loss(scored: Scored, smoothing: float) -> Tensor:
     """1 - 2 |P T| / (|P| + |T|), mean over the classes present."""
-    return tversky_loss(pixels, smoothing, 0.5, 0.5)
+    return tversky_loss(scored, smoothing, 0.5, 0.5)
 
 
-def iou_loss(pixels: Pixels, smoothing: float) -> Tensor:
+def iou_loss(scored: Scored, smoothing: float) -> Tensor:
     """1 - |P T| / |P or T|, soft Jaccard, mean over the classes present."""
-    return tversky_loss(pixels, smoothing, 1.0, 1.0)
+    return tversky_loss(scored, smoothing, 1.0, 1.0)
 
 
-def tversky_loss(pixels: Pixels, smoothing: float, alpha: float, beta: float) -> Tensor:
+def tversky_loss(scored: Scored, smoothing: float, alpha: float, beta: float) -> Tensor:
     """1 - |P T| / (|P T| + alpha |P - T| + beta |T - P|), mean over the classes present.
 
     alpha is the price of false alarms, beta of misses (Salehi et al. 2017). Not smoothed.
     """
-    extents, truth = pixels.extents[:, None], pixels.truth
-    claimed = pixels.probability * extents
+    extents, truth = scored.extents[:, None], scored.truth
+    claimed = scored.probability * extents
     over = (0, 2, 3)
     hit, claim, true = (claimed * truth).sum(over), claimed.sum(over), (extents * truth).sum(over)
     union = hit + alpha * (claim - hit) + beta * (true - hit)
     return _mean_present(1 - (hit + SMOOTH) / (union + SMOOTH), true)
 
 
-def lovasz_loss(pixels: Pixels, smoothing: float) -> Tensor:
+def lovasz_loss(scored: Scored, smoothing: float) -> Tensor:
     """Lovász-softmax (Berman et al. 2018), mean over the classes present. Not smoothed.
 
     The Lovász extension of the Jaccard loss of the set of wrong pixels, at the vector of errors
     |T - P|: the sum of the sorted errors, each times what its pixel adds to the Jaccard loss of
     those before it.
     """
-    classes = pixels.truth.shape[1]
+    classes = scored.truth.shape[1]
     truth, probability = (
-        x.transpose(0, 1).reshape(classes, -1) for x in (pixels.truth, pixels.probability)
+        x.transpose(0, 1).reshape(classes, -1) for x in (scored.truth, scored.probability)
     )  # (K, N * H * W)
-    errors = (truth - probability).abs() * pixels.labelled.reshape(-1)
+    errors = (truth - probability).abs() * scored.labelled.reshape(-1)
     errors, order = errors.sort(dim=1, descending=True)
-    truth, extent = truth.gather(1, order), pixels.extents.reshape(-1)[order]
+    truth, extent = truth.gather(1, order), scored.extents.reshape(-1)[order]
     true = (extent * truth).sum(dim=1, keepdim=True)
     left = true - (extent * truth).cumsum(dim=1)
     union = true + (extent * (1 - truth)).cumsum(dim=1)
@@ -181,15 +181,15 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "tversky": tversky_loss,
     "lovasz": lovasz_loss,
 }
-"""Functions of pixels, label smoothing, and the parameters of the term."""
+"""Functions of `Scored`, label smoothing, and the parameters of the term."""
 
 
-def _mean_cost(pixels: Pixels, gain: Tensor, smoothing: float) -> Tensor:
+def _mean_cost(scored: Scored, gain: Tensor, smoothing: float) -> Tensor:
     """Weighted mean of what the label misses of the gain (N, K, H, W), which is below 0."""
-    cost = functional.nll_loss(gain, pixels.labels.long(), ignore_index=NODATA, reduction="none")
+    cost = functional.nll_loss(gain, scored.labels.long(), ignore_index=NODATA, reduction="none")
     if smoothing:
         cost = (1 - smoothing) * cost - smoothing * gain.mean(dim=1)
-    return (pixels.weights * cost).sum() / pixels.weights.sum().clamp(min=TINY)
+    return (scored.weights * cost).sum() / scored.weights.sum().clamp(min=TINY)
 
 
 def _mean_present(losses: Tensor, true: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 from .attributes import Measures as Measures
 from .attributes import measure_polygons as measure_polygons
 from .burning import rasterize_inside as rasterize_inside
-from .compiling import compiled as compiled
 from .class_declaration import parse_classes as parse_classes
+from .compiling import compiled as compiled
 from .following import Follower as Follower
 from .following import Order as Order
 from .following import start_follower as start_follower

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 from geopandas import GeoDataFrame
@@ -19,6 +19,7 @@ from geounet.classes import NODATA, ClassInfo
 from geounet.errors import InputError
 from geounet.raster import Bounds, Grid, Scene, Window, mirror_indices, open_warped
 from geounet.vector.burning import Burner
+from geounet.vector.instances import find_amorphous, number_regions
 from geounet.vector.label_options import LabelOptions
 from geounet.vector.label_pixels import make_decoder, open_label_raster, refuse_pixels
 from geounet.vector.label_values import find_outside, list_classes, to_feature_values
@@ -34,7 +35,9 @@ ROOM = 16
 
 AnyBurner = Burner[np.uint8] | InstanceBurner
 
-ReadWindow = Callable[[Window], NDArray[np.uint8]]
+T = TypeVar("T", np.uint8, np.int32)
+
+ReadWindow = Callable[[Window], NDArray[T]]
 
 
 class Labels:
@@ -44,9 +47,16 @@ class Labels:
         note: what had to be done to bring them onto the scene's grid; None if nothing.
     """
 
-    def __init__(self, read: ReadWindow, note: str | None, resources: ExitStack) -> None:
+    def __init__(
+        self,
+        read: ReadWindow[np.uint8],
+        read_instances: ReadWindow[np.int32],
+        note: str | None,
+        resources: ExitStack,
+    ) -> None:
         """Take over the resources. Prefer `open_labels`."""
         self._read = read
+        self._read_instances = read_instances
         self.note = note
         self._resources = resources.pop_all()
 
@@ -59,6 +69,18 @@ class Labels:
             InputError: a value is not one of the declared classes, or the file is damaged.
         """
         return self._read(window)
+
+    def read_instances(self, window: Window) -> NDArray[np.int32]:
+        """Which instance each pixel is of, int32 (H, W) from 1, mirrored as labels are; 0: of none.
+
+        With `separate_px`, the features of vector labels, with the same numbers in all windows;
+        else 4-connected regions of a class, as far as the window shows that they are connected.
+        Neither what has no label, nor the class outside of all polygons has instances.
+
+        Raises:
+            InputError: as for `read`.
+        """
+        return self._read_instances(window)
 
     def close(self) -> None:
         """Close the file."""
@@ -106,10 +128,8 @@ def open_labels(
     with ExitStack() as stack:
         if is_vectors(source):
             burner = make_burner(source, grid, classes, options, near, scene)
-            fill = NODATA if options.sparse else find_outside(classes).value
-            return Labels(
-                lambda w: _burn_mirrored(burner, grid, w, fill), _note(source, grid), stack
-            )
+            readers = _make_readers(burner, grid, classes, options)
+            return Labels(*readers, _note(source, grid), stack)
         raster = stack.enter_context(open_label_raster(source))
         decoder = make_decoder(raster, classes, options)
         placed, note = _place(raster, grid, scene, stack)
@@ -120,7 +140,7 @@ def open_labels(
                 raise refuse_pixels(source, decoder, classes)
             return values
 
-        return Labels(read, note, stack)
+        return Labels(read, _number_regions(read, classes, options), note, stack)
 
 
 def _place(
@@ -215,19 +235,43 @@ def _read_cached(
     return read_polygons(path, crs, options, bounds)
 
 
-def _burn_mirrored(burner: AnyBurner, grid: Grid, window: Window, fill: int) -> NDArray[np.uint8]:
-    if not window.area or grid.extent.contains(window):
-        return burner.burn(window, fill)
-    rows = mirror_indices(window.row_off, window.row_end, grid.height)
-    cols = mirror_indices(window.col_off, window.col_end, grid.width)
-    row_off, col_off = int(rows.min()), int(cols.min())
-    inside = Window(
-        row_off=row_off,
-        col_off=col_off,
-        height=int(rows.max()) + 1 - row_off,
-        width=int(cols.max()) + 1 - col_off,
-    )
-    return burner.burn(inside, fill)[np.ix_(rows - row_off, cols - col_off)]
+def _make_readers(
+    burner: AnyBurner, grid: Grid, classes: Sequence[ClassInfo], options: LabelOptions
+) -> tuple[ReadWindow[np.uint8], ReadWindow[np.int32]]:
+    """Readers of class values and of instances."""
+    fill = NODATA if options.sparse else find_outside(classes).value
+    read = _mirrored(lambda window: burner.burn(window, fill), grid)
+    if not isinstance(burner, InstanceBurner):
+        return read, _number_regions(read, classes, options)
+    amorphous = find_amorphous(classes, options)
+    return read, _mirrored(lambda window: burner.burn_instances(window, fill, amorphous), grid)
+
+
+def _number_regions(
+    read: ReadWindow[np.uint8], classes: Sequence[ClassInfo], options: LabelOptions
+) -> ReadWindow[np.int32]:
+    amorphous = find_amorphous(classes, options)
+    return lambda window: number_regions(read(window), amorphous)
+
+
+def _mirrored(read: ReadWindow[T], grid: Grid) -> ReadWindow[T]:
+    """What reads windows in the grid, for windows that may reach beyond it."""
+
+    def read_mirrored(window: Window) -> NDArray[T]:
+        if not window.area or grid.extent.contains(window):
+            return read(window)
+        rows = mirror_indices(window.row_off, window.row_end, grid.height)
+        cols = mirror_indices(window.col_off, window.col_end, grid.width)
+        row_off, col_off = int(rows.min()), int(cols.min())
+        inside = Window(
+            row_off=row_off,
+            col_off=col_off,
+            height=int(rows.max()) + 1 - row_off,
+            width=int(cols.max()) + 1 - col_off,
+        )
+        return read(inside)[np.ix_(rows - row_off, cols - col_off)]
+
+    return read_mirrored
 
 
 def _note(source: str | Path, grid: Grid) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,14 +48,30 @@ class InstanceBurner:
         Of the class `fill`, and of the value 255, no instances are separated. The window lies in
         the grid, beyond which there are no instances. `burn(w) == burn(whole)[w.slices()]`.
         """
+        return self._values_with(fill)[self.burn_instances(window, fill)]
+
+    def burn_instances(
+        self, window: Window, fill: int = 0, amorphous: Collection[int] = ()
+    ) -> NDArray[np.int32]:
+        """Which instance has each pixel, int32 (H, W) from 1; 0 where none has, and in gaps.
+
+        The same instance has the same number in all windows; those of amorphous values have 0.
+        """
         around = window.pad((self._gap_px + 1) // 2).intersect(self._grid.extent)
         ids = self._burner.burn(around)
+        values = self._values_with(fill)
+        kinds = np.where((values == fill) | (values == NODATA), ALONE, values.astype(np.int16))
+        inner = window.relative_to(around).slices()
+        absent = find_gaps(ids, kinds, self._gap_px)[inner]
+        if amorphous:
+            absent |= np.isin(values, list(amorphous))[ids[inner]]
+        return np.where(absent, np.int32(0), ids[inner])
+
+    def _values_with(self, fill: int) -> NDArray[np.uint8]:
+        """Class values by the number of the instance; of 0, `fill`."""
         values = self._values.copy()
         values[0] = fill
-        kinds = np.where((values == fill) | (values == NODATA), ALONE, values.astype(np.int16))
-        gaps = find_gaps(ids, kinds, self._gap_px)
-        burnt = np.where(gaps, np.uint8(fill), values[ids])
-        return burnt[window.relative_to(around).slices()]
+        return values
 
 
 def find_gaps(ids: NDArray[np.int32], kinds: NDArray[np.int16], gap_px: int) -> NDArray[np.bool_]:
