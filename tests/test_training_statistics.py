@@ -9,6 +9,7 @@ from shapely import box
 from geounet.classes import make_classes
 from geounet.errors import InputError
 from geounet.raster import Window
+from geounet.training.datasets import Pair
 from geounet.training.room import find_room
 from geounet.training.sources import Reading, SourceReader, find_sources
 from geounet.training.statistics import Moments, _thin, measure_rooms
@@ -18,7 +19,7 @@ READING = Reading(None, make_classes(["a", "b"], values=[1, 4]), LabelOptions())
 
 
 def measure(image_path, label_path, holes=(), aoi=None, reading=READING):
-    (source,), _ = find_sources([(image_path, label_path)], None, aoi)
+    (source,), _ = find_sources([Pair(image_path, label_path)], None, aoi)
     room = find_room(0, source.area.window, holes, 64)
     with SourceReader([source], reading) as reader:
         return measure_rooms(reader, [room], [1, 4])

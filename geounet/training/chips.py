@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice, product
 from typing import TypeVar
 
@@ -40,6 +41,7 @@ class ChipPlan:
         seed: first part of every chip's random numbers.
         overscan: pixels around the chip that augmentation may move into it; images and labels are
             that much larger on each side, but nothing outside the rooms has a label.
+        weights: of each scene, how often its pixels are shown; none: all alike.
     """
 
     rooms: tuple[Room, ...]
@@ -47,14 +49,23 @@ class ChipPlan:
     context: int
     seed: int
     overscan: int = 0
+    weights: tuple[float, ...] = ()
 
     def windows(self, epoch: int, index: int) -> Iterator[tuple[Room, Window]]:
         """What to try for a chip, in order; the first with a label is the chip."""
         rng = np.random.default_rng([self.seed, epoch, index])
-        pixels = np.cumsum([room.pixels for room in self.rooms])
+        shares = self._shares
         for _ in range(ATTEMPTS):
-            room = self.rooms[int(np.searchsorted(pixels, rng.integers(pixels[-1]), side="right"))]
+            room = self.rooms[int(np.searchsorted(shares, rng.random(), side="right"))]
             yield room, room.window(int(rng.integers(2**62)))
+
+    @cached_property
+    def _shares(self) -> NDArray[np.float64]:
+        """Chance that a chip lies in one of the first rooms: by pixels and weight; without last."""
+        weights = [self.weights[room.scene] if self.weights else 1.0 for room in self.rooms]
+        pixels = np.cumsum([w * room.pixels for w, room in zip(weights, self.rooms, strict=True)])
+        shares: NDArray[np.float64] = pixels[:-1] / pixels[-1]
+        return shares
 
 
 @dataclass(frozen=True)
@@ -105,11 +116,11 @@ class ChipStream:
     batch: int
     workers: int
 
-    def batches(self, epochs: int, steps: int) -> Generator[Batch]:
-        """The batches of epochs 1 to `epochs`, `steps` of each."""
+    def batches(self, epochs: int, steps: int, first: int = 0) -> Generator[Batch]:
+        """The batches of epochs 1 to `epochs`, `steps` of each, but for the `first` ones."""
         count = max(self.workers, 1)
         depth = -(-BATCHES_AHEAD * self.batch // count) if self.workers else 0
-        readers = [threaded(self._read(epochs, steps, i), depth) for i in range(count)]
+        readers = [threaded(self._read((epochs, steps, first), i), depth) for i in range(count)]
         with closing(interleave(readers)) as chips:
             for group in zip(*[chips] * self.batch, strict=True):
                 yield Batch(
@@ -118,12 +129,13 @@ class ChipStream:
                     np.stack([chip.labels for chip in group]),
                 )
 
-    def _read(self, epochs: int, steps: int, worker: int) -> Generator[Chip]:
+    def _read(self, extent: tuple[int, int, int], worker: int) -> Generator[Chip]:
         """Every `workers`-th chip, from the `worker`-th on."""
         channels = make_lookup([item.value for item in self.reading.classes])
+        epochs, steps, first = extent
         numbers = product(range(1, epochs + 1), range(steps * self.batch))
         with SourceReader(self.sources, self.reading) as reader:
-            for number in islice(numbers, worker, None, max(self.workers, 1)):
+            for number in islice(numbers, first * self.batch + worker, None, max(self.workers, 1)):
                 yield read_chip(reader, self.plan, number, channels)
 
 

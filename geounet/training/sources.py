@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,23 @@ from shapely.geometry.base import BaseGeometry
 from geounet.classes import NODATA, ClassInfo
 from geounet.errors import InputError
 from geounet.raster import Bounds, Grid, Scene, Window, open_scene
+from geounet.training.datasets import Pair
 from geounet.training.footprints import Area
-from geounet.vector import LabelOptions, Labels, open_labels, rasterize_inside, read_aoi
+from geounet.vector import (
+    LabelOptions,
+    Labels,
+    is_vectors,
+    open_labels,
+    rasterize_inside,
+    read_aoi,
+)
 
 OPEN_PAIRS = 32
 """Images with labels that one reader keeps open; the least recently used is closed first."""
+
+
+Bands = tuple[tuple[str | None, ...], np.dtype[np.generic]]
+"""Names and dtype of the bands of an image."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +45,16 @@ class Source:
         labels: raster or vectors.
         area: the image's pixels that may be used at all.
         aoi: polygons in the image's CRS; what is outside is as if not labelled. None: everywhere.
+        bands: name of each band that is read, if it has one, and their dtype.
+        weight: how often its pixels are shown, compared with other sources.
     """
 
     image: str | Path
     labels: str | Path
     area: Area
     aoi: BaseGeometry | None
+    bands: Bands | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -77,11 +93,11 @@ class SourceReader:
     """Reads windows of some sources through its own handles: use it in one thread.
 
     Attributes:
-        notes: what had to be done to labels that were opened.
+        noted: what had to be done to labels that were opened, and to which files.
     """
 
     def __init__(self, sources: Sequence[Source], reading: Reading) -> None:
-        self.notes: list[str] = []
+        self.noted: dict[str, dict[str, None]] = {}
         self._sources = sources
         self._reading = reading
         self._open: OrderedDict[int, tuple[Scene, Labels, ExitStack]] = OrderedDict()
@@ -107,6 +123,16 @@ class SourceReader:
         values = labels.read(window)
         return Sample(image, valid, usable, np.where(usable, values, np.uint8(NODATA)))
 
+    def check_rasters(self) -> None:
+        """Open what has a raster as labels, so that what does not fit is found before work begins.
+
+        Raises:
+            InputError: some labels do not fit their image.
+        """
+        for index, source in enumerate(self._sources):
+            if not is_vectors(source.labels):
+                self.open(index)
+
     def open(self, index: int) -> tuple[Scene, Labels]:
         """The open image and labels of the `index`-th source."""
         if index not in self._open:
@@ -129,7 +155,7 @@ class SourceReader:
                 open_labels(source.labels, scene.grid, classes, options, scene=source.image)
             )
             if labels.note is not None:
-                self.notes.append(f"{source.labels}: {labels.note}")
+                self.noted.setdefault(labels.note, {})[str(source.labels)] = None
             return scene, labels, stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -145,39 +171,55 @@ class SourceReader:
 
 
 def find_sources(
-    pairs: Sequence[tuple[str | Path, str | Path]], bbox: Bounds | None, aoi: str | Path | None
+    pairs: Sequence[Pair],
+    bbox: Bounds | None,
+    aoi: str | Path | None,
+    bands: tuple[int, ...] | None = None,
 ) -> tuple[list[Source], list[str]]:
-    """The images that have pixels in the bbox and the AOI, and a note for each that has none.
+    """The images that have pixels in the bbox and the AOI, and a note if some have none.
 
     Args:
         pairs: images with their labels.
         bbox: west, south, east, north in the images' CRS; None: everywhere.
         aoi: vector file; None: everywhere.
+        bands: 1-based; None: all but alpha.
 
     Raises:
         InputError: an image or the AOI cannot be read, or no image has pixels there.
     """
-    found, notes, outside = [], [], []
-    for image, labels in pairs:
-        with open_scene(image) as scene:
-            grid = scene.grid
+    found, outside = [], []
+    for pair in pairs:
+        with open_scene(pair.image, bands) as scene:
+            grid, known = scene.grid, (scene.band_names, scene.dtype)
         try:
-            found.append(_find_source(image, labels, grid, (bbox, aoi)))
+            window, geometry = _limit(pair.image, grid, bbox, aoi)
         except InputError as error:  # other images may lie there
-            notes.append(f"left out: {image}: {error}")
-            outside.append(error)
+            outside.append((pair.image, error))
+            continue
+        area = Area(str(pair.image), grid, window)
+        found.append(Source(pair.image, pair.labels, area, geometry, known, pair.weight))
     if not found:
-        raise outside[0]
-    return found, notes
+        raise outside[0][1]
+    if not outside:
+        return found, []
+    image, reason = outside[0]
+    more = f" (and {len(outside) - 1} more images)" if len(outside) > 1 else ""
+    return found, [f"left out: {image}: {reason}{more}"]
 
 
-def _find_source(
-    image: str | Path,
-    labels: str | Path,
-    grid: Grid,
-    limits: tuple[Bounds | None, str | Path | None],
-) -> Source:
-    bbox, aoi = limits
+def collect_notes(readers: Iterable[SourceReader]) -> list[str]:
+    """What had to be done to the labels that these opened: each thing once."""
+    noted: dict[str, list[str]] = {}
+    for reader in readers:
+        for note, files in reader.noted.items():
+            noted.setdefault(note, []).extend(files)
+    return [f"{_list_files(files)}: {note}" for note, files in noted.items()]
+
+
+def _limit(
+    image: str | Path, grid: Grid, bbox: Bounds | None, aoi: str | Path | None
+) -> tuple[Window, BaseGeometry | None]:
+    """The pixels of an image that may be used, and the polygons that limit them."""
     geometry = None if aoi is None else read_aoi(aoi, grid)
     window = grid.extent
     for bounds in (bbox, None if geometry is None else geometry.bounds):
@@ -185,4 +227,9 @@ def _find_source(
             window = window.intersect(grid.window_of(bounds))
     if not window.area:
         raise InputError(f"{aoi} and --bbox have no pixel of {image} in common")
-    return Source(image, labels, Area(str(image), grid, window), geometry)
+    return window, geometry
+
+
+def _list_files(names: Iterable[str]) -> str:
+    files = list(dict.fromkeys(names))
+    return f"{files[0]} and {len(files) - 1} more" if len(files) > 1 else files[0]

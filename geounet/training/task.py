@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics as stats
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +15,20 @@ from geounet.classes import NODATA, ClassInfo
 from geounet.errors import InputError
 from geounet.models import Geometry
 from geounet.progress import ProgressCallback
-from geounet.raster import open_scene
 from geounet.training.chips import ChipPlan
+from geounet.training.datasets import Pair, find_dataset
 from geounet.training.options import TrainOptions
-from geounet.training.sources import Reading, Source, SourceReader, find_sources
+from geounet.training.sources import (
+    Reading,
+    Source,
+    SourceReader,
+    collect_notes,
+    find_sources,
+)
 from geounet.training.split import Block, Split, SplitPlan, hold_out, split_areas
 from geounet.training.statistics import Statistics, measure_rooms
 from geounet.training.validation import cut_blocks
-from geounet.vector import Legend, match_labels, resolve_legend
+from geounet.vector import Legend, resolve_legend
 
 
 @dataclass(frozen=True)
@@ -31,15 +38,17 @@ class Inputs:
     Attributes:
         sources: images with labels to train on.
         validation_sources: those that validation blocks are cut from; may be the same.
+        test_sources: those that the model is measured on at the end; may be none.
         reading: how to read them.
         band_names: of the model's bands, as far as all images agree.
         dtype: of all images.
         pixel_size_m: median side of a pixel on the ground; None if no image has a CRS.
-        notes: which images are left out.
+        notes: which images are left out, and how the labels are understood.
     """
 
     sources: tuple[Source, ...]
     validation_sources: tuple[Source, ...]
+    test_sources: tuple[Source, ...]
     reading: Reading
     band_names: tuple[str | None, ...]
     dtype: np.dtype[np.generic]
@@ -50,6 +59,11 @@ class Inputs:
     def classes(self) -> tuple[ClassInfo, ...]:
         """In the order of the network's channels."""
         return self.reading.classes
+
+    @property
+    def has_own_validation(self) -> bool:
+        """Whether there are images to validate on, so that no part of others is held out."""
+        return self.validation_sources is not self.sources
 
 
 @dataclass(frozen=True)
@@ -79,26 +93,38 @@ def find_inputs(
     Raises:
         InputError: they cannot be used, or not together.
     """
-    sources, notes = find_sources(match_labels(images, labels), options.bbox, options.aoi)
-    validation = sources
-    if options.val_images:
-        pairs = match_labels(options.val_images, options.val_labels)
-        validation, more_notes = find_sources(pairs, options.bbox, options.aoi)
-        notes += more_notes
-    everything = sources if validation is sources else [*sources, *validation]
+    dataset = find_dataset(images, labels, options.val_images, options.val_labels)
+    parts = (dataset.training, dataset.validation, dataset.test)
+    found = [_find_part(pairs, options) for pairs in parts]
+    training, validation, test = (sources for sources, _ in found)
+    everything = [*training, *validation, *test]
     legend = _find_legend(everything, options)
-    reading = Reading(options.bands, legend.classes, legend.options)
-    names, dtype = _check_bands(everything, options.bands)
-    sizes = [size for s in sources if (size := s.area.grid.pixel_size_m) is not None]
+    names, dtype = _check_bands(everything)
     return Inputs(
-        sources=tuple(sources),
-        validation_sources=tuple(validation),
-        reading=reading,
+        sources=training,
+        validation_sources=validation or training,
+        test_sources=test,
+        reading=Reading(options.bands, legend.classes, legend.options),
         band_names=names,
         dtype=dtype,
-        pixel_size_m=stats.median(sizes) if sizes else None,
-        notes=(*notes, *legend.notes),
+        pixel_size_m=_find_pixel_size(training),
+        notes=(*(note for _, notes in found for note in notes), *legend.notes),
     )
+
+
+def _find_part(
+    pairs: Sequence[Pair], options: TrainOptions
+) -> tuple[tuple[Source, ...], list[str]]:
+    if not pairs:
+        return (), []
+    sources, notes = find_sources(pairs, options.bbox, options.aoi, options.bands)
+    return tuple(sources), notes
+
+
+def _find_pixel_size(sources: Sequence[Source]) -> float | None:
+    """Median side of a pixel on the ground."""
+    sizes = [size for s in sources if (size := s.area.grid.pixel_size_m) is not None]
+    return stats.median(sizes) if sizes else None
 
 
 def prepare_task(
@@ -109,31 +135,40 @@ def prepare_task(
     Raises:
         InputError: there is too little to train or validate on, or a file cannot be read.
     """
-    with (
-        SourceReader(inputs.sources, inputs.reading) as reader,
-        SourceReader(inputs.validation_sources, inputs.reading) as validation_reader,
-    ):
-        split = _split(inputs, geometry, options, validation_reader)
+    parts = (inputs.sources, inputs.validation_sources, inputs.test_sources)
+    with ExitStack() as stack:
+        readers = [stack.enter_context(SourceReader(part, inputs.reading)) for part in parts]
+        for reader in readers:
+            reader.check_rasters()
+        split = _split(inputs, geometry, options, readers[1])
         values = [c.value for c in inputs.classes]
-        statistics = measure_rooms(reader, split.training, values, progress)
-        notes = dict.fromkeys((*inputs.notes, *reader.notes, *validation_reader.notes))
-    return Task(inputs, geometry, split, statistics, tuple(notes))
+        statistics = measure_rooms(readers[0], split.training, values, progress)
+        notes = (*inputs.notes, *collect_notes(readers), *_note_absent(inputs, statistics))
+    return Task(inputs, geometry, split, statistics, notes)
+
+
+def _note_absent(inputs: Inputs, statistics: Statistics) -> list[str]:
+    """What to say of classes that cannot be learned."""
+    shares = zip(inputs.classes, statistics.class_shares, strict=True)
+    absent = [item.name for item, share in shares if not share]
+    return [f"no pixel that was looked at to train on is {', '.join(absent)}"] if absent else []
 
 
 def plan_chips(task: Task, options: TrainOptions) -> ChipPlan:
     """The chips of a task; an unpadded network needs context around them."""
     context = (
-        task.geometry.read_margin if options.network_arguments.get("padding") == "valid" else 0
+        task.geometry.read_margin if options.network[1].get("padding") == "valid" else 0
     )
+    weights = tuple(source.weight for source in task.inputs.sources)
     overscan = options.augmentation.overscan(options.chip)
-    return ChipPlan(task.split.training, options.chip, context, options.seed, overscan)
+    return ChipPlan(task.split.training, options.chip, context, options.seed, overscan, weights)
 
 
 def _split(
     inputs: Inputs, geometry: Geometry, options: TrainOptions, reader: SourceReader
 ) -> Split:
     areas = [source.area for source in inputs.sources]
-    if not options.val_images:
+    if not inputs.has_own_validation:
         plan = SplitPlan(options.chip, geometry.margin, options.val_fraction, options.seed)
         return split_areas(areas, plan, lambda block: _find_labelled(reader, block))
     held_out = [source.area for source in inputs.validation_sources]
@@ -160,13 +195,10 @@ def _find_legend(sources: Sequence[Source], options: TrainOptions) -> Legend:
 
 
 def _check_bands(
-    sources: Sequence[Source], bands: tuple[int, ...] | None
+    sources: Sequence[Source],
 ) -> tuple[tuple[str | None, ...], np.dtype[np.generic]]:
     """Names and dtype of the bands that all images share."""
-    found = []
-    for source in sources:
-        with open_scene(source.image, bands) as scene:
-            found.append((scene.band_names, scene.dtype))
+    found = [source.bands for source in sources if source.bands is not None]
     names, dtype = found[0]
     for source, (other_names, other_dtype) in zip(sources, found, strict=True):
         if len(other_names) != len(names):
