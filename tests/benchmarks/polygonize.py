@@ -24,7 +24,7 @@ from scipy import ndimage
 from shapely.geometry import shape
 from tables import format_table
 
-from geounet.vector import Polygonizer, PolygonizeOptions, polygonize
+from geounet.vector import PolygonizeOptions, Polygonizer, polygonize
 
 TRANSFORM = Affine(0.5, 0.0, 500_000.0, 0.0, -0.5, 5_000_000.0)
 CLASSES = 4
@@ -102,7 +102,7 @@ def make_blobs(wanted: float, seed: int) -> NDArray[np.uint8]:
     side = TILE // across
     steps = -(-side // 3)  # upper and lower edge may turn at every third column
     tops = rng.integers(1, side // 2, (across, across, 1, steps)).repeat(3, axis=-1)[..., :side]
-    ends = rng.integers(side // 2 + 1, side, tops.shape[:-1] + (steps,)).repeat(3, axis=-1)
+    ends = rng.integers(side // 2 + 1, side, (*tops.shape[:-1], steps)).repeat(3, axis=-1)
     rows = np.arange(side)[:, None]
     blobs = (rows >= tops) & (rows < ends[..., :side]) & (np.arange(side) > 0)
     kinds = rng.integers(1, 4, (across, across, 1, 2)).repeat(-(-side // 2), axis=-1)
