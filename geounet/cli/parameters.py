@@ -124,16 +124,16 @@ Bbox = Annotated[
         rich_help_panel=INPUT,
     ),
 ]
-Labels = Annotated[
-    list[str],
-    typer.Option(
-        "--labels",
-        "-l",
-        metavar="LABELS",
-        help="One raster or vector file per image, in their order (repeat the option); a "
-        "folder, matched by file name; or one file for all. Any CRS, any grid.",
-    ),
-]
+_LABELS = typer.Option(
+    "--labels",
+    "-l",
+    metavar="LABELS",
+    show_default=False,
+    help="One raster or vector file per image, in their order (repeat the option); a "
+    "folder, matched by file name; or one file for all. Any CRS, any grid.",
+)
+Labels = Annotated[list[str], _LABELS]
+OptionalLabels = Annotated[list[str] | None, _LABELS]
 Classes = Annotated[
     str | None,
     typer.Option(
