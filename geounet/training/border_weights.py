@@ -14,6 +14,7 @@ pixel by pixel: each keeps the weight of the gap that it showed before it was de
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,31 +30,43 @@ FAR = 2**15
 """Pixels; farther than anything in a window."""
 
 
-def find_reach(sigma_px: float) -> int:
-    """Pixels around a window in which instances matter."""
-    return math.ceil(REACH * sigma_px)
+@dataclass(frozen=True)
+class BorderWeights:
+    """The equation's constants.
+
+    Attributes:
+        weight: w0.
+        sigma_px: sigma.
+    """
+
+    weight: float
+    sigma_px: float
+
+    @property
+    def reach_px(self) -> int:
+        """Pixels around a window in which instances matter."""
+        return math.ceil(REACH * self.sigma_px)
 
 
 def weigh_borders(
-    ids: NDArray[np.int32], window: Window, weight: float, sigma_px: float
+    ids: NDArray[np.int32], window: Window, constants: BorderWeights
 ) -> NDArray[np.float32]:
     """Border weights of a window, float32 (H, W).
 
     `weigh_borders(ids, window) == weigh_borders(ids, whole)[window.slices()]`, and the same if ids
-    end `find_reach(sigma_px)` pixels around the window.
+    end `reach_px` pixels around the window.
 
     Args:
         ids: which instance each pixel is of, from 1; 0: none.
         window: the pixels wanted, in ids.
-        weight: w0.
-        sigma_px: sigma.
+        constants: w0 and sigma.
     """
     shape = window.height, ids.shape[1], 2
     labels, distances = np.zeros(shape, np.int32), np.full(shape, FAR, np.int32)
     _search_columns(ids, window.row_off, labels, distances)
     weights = np.zeros(window.shape, np.float32)
-    scale = weight, -0.5 / sigma_px**2
-    _search_rows(labels, distances, window.col_off, find_reach(sigma_px), scale, weights)
+    scale = constants.weight, -0.5 / constants.sigma_px**2
+    _search_rows(labels, distances, window.col_off, constants.reach_px, scale, weights)
     return weights
 
 

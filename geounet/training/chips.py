@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice, product
 from typing import TypeVar
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from geounet.classes import NODATA
 from geounet.inference import interleave, threaded
 from geounet.raster import Window, mirror_indices
+from geounet.training.border_weights import BorderWeights, weigh_borders
 from geounet.training.room import Room
 from geounet.training.sources import Reading, Source, SourceReader
 
@@ -42,6 +43,7 @@ class ChipPlan:
         overscan: pixels around the chip that augmentation may move into it; images and labels are
             that much larger on each side, but nothing outside the rooms has a label.
         weights: of each scene, how often its pixels are shown; none: all alike.
+        borders: how borders between instances are weighted; None: not at all.
     """
 
     rooms: tuple[Room, ...]
@@ -50,6 +52,7 @@ class ChipPlan:
     seed: int
     overscan: int = 0
     weights: tuple[float, ...] = ()
+    borders: BorderWeights | None = None
 
     def windows(self, epoch: int, index: int) -> Iterator[tuple[Room, Window]]:
         """What to try for a chip, in order; the first with a label is the chip."""
@@ -76,11 +79,13 @@ class Chip:
         image: (bands, h, w), the image's own dtype and values.
         valid: bool (h, w), True = data.
         labels: uint8 (H, W) channel indices; 255 is ignored. The central pixels of the image.
+        border: float32 (H, W), border weights of the labels' pixels; None: none are wanted.
     """
 
     image: NDArray[np.generic]
     valid: NDArray[np.bool_]
     labels: NDArray[np.uint8]
+    border: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -91,11 +96,13 @@ class Batch:
         image: (N, bands, h, w).
         valid: bool (N, h, w), True = data.
         labels: uint8 (N, H, W) channel indices; 255 is ignored.
+        border: float32 (N, H, W), border weights of the labels' pixels; None: none are wanted.
     """
 
     image: NDArray[np.generic]
     valid: NDArray[np.bool_]
     labels: NDArray[np.uint8]
+    border: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -123,10 +130,12 @@ class ChipStream:
         readers = [threaded(self._read((epochs, steps, first), i), depth) for i in range(count)]
         with closing(interleave(readers)) as chips:
             for group in zip(*[chips] * self.batch, strict=True):
+                borders = [chip.border for chip in group if chip.border is not None]
                 yield Batch(
                     np.stack([chip.image for chip in group]),
                     np.stack([chip.valid for chip in group]),
                     np.stack([chip.labels for chip in group]),
+                    np.stack(borders) if borders else None,
                 )
 
     def _read(self, extent: tuple[int, int, int], worker: int) -> Generator[Chip]:
@@ -155,7 +164,7 @@ def read_chip(
         chip = _read_window(reader, plan, room, window, channels)
         if (chip.labels[centre, centre] != NODATA).any():
             break
-    return chip
+    return replace(chip, border=_read_border(reader, plan, room, window))
 
 
 def make_lookup(values: Sequence[int]) -> NDArray[np.uint8]:
@@ -211,6 +220,22 @@ def _read_window(
         valid=_take(sample.valid, rows.image, cols.image),
         labels=channels[_take(labels, rows.labels, cols.labels)],
     )
+
+
+def _read_border(
+    reader: SourceReader, plan: ChipPlan, room: Room, window: Window
+) -> NDArray[np.float32] | None:
+    """Border weights of a chip, by the instances in its room."""
+    if plan.borders is None:
+        return None
+    rows = _plan_axis(window.row_off, window.height, plan)
+    cols = _plan_axis(window.col_off, window.width, plan)
+    labelled = _make_window(rows.label_span, cols.label_span)
+    around = labelled.pad(plan.borders.reach_px)
+    ids = reader.read_instances(room.scene, around)
+    ids[~find_inside(room.pieces, around)] = 0
+    weights = weigh_borders(ids, labelled.relative_to(around), plan.borders)
+    return _take(weights, rows.labels, cols.labels)
 
 
 def _make_window(rows: tuple[int, int], cols: tuple[int, int]) -> Window:

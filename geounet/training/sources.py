@@ -123,6 +123,20 @@ class SourceReader:
         values = labels.read(window)
         return Sample(image, valid, usable, np.where(usable, values, np.uint8(NODATA)))
 
+    def read_instances(self, index: int, window: Window) -> NDArray[np.int32]:
+        """Which instance each pixel is of, int32 (H, W) from 1; 0: of none, or outside the AOI.
+
+        Of all instances that are labelled, whether the image has data there or not.
+
+        Raises:
+            InputError: as for `read`.
+        """
+        scene, labels = self.open(index)
+        ids, aoi = labels.read_instances(window), self._sources[index].aoi
+        if aoi is None:
+            return ids
+        return np.where(rasterize_inside(aoi, scene.grid, window), ids, np.int32(0))
+
     def check_rasters(self) -> None:
         """Open what has a raster as labels, so that what does not fit is found before work begins.
 
