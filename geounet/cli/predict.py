@@ -54,7 +54,7 @@ def predict(
             metavar="FILE",
             rich_help_panel=p.OUTPUT,
         ),
-    ] = None,
+    ] = PredictOptions.polygons,
     confidence: Annotated[
         Path | None,
         typer.Option(
@@ -202,6 +202,7 @@ def predict(
         confidence=confidence,
         scores=scores,
         scores_dtype=scores_dtype,
+        polygons=polygons,
         tta=tta,
         overwrite=overwrite,
     )
@@ -211,19 +212,14 @@ def predict(
             f"--polygons, --confidence and --scores take one image, not {len(jobs)}; "
             "run geounet for each image"
         )
-    if polygons:
-        _check_polygons(jobs[0][0], polygons, overwrite)
     in_folder = jobs[0][1] != output
     if dry_run:
         _foresee(jobs, model, options, json=json, makes_folder=in_folder)
         return
     if in_folder:
         _make_folder(output)
-    with progress_bars(quiet=quiet) as progress:
-        with stop_gently("the part that it is at") as stop:
-            summaries, failures = _predict_all(jobs, model, options, progress, stop)
-        if polygons and summaries:
-            _polygonize(summaries[0], polygons, overwrite, progress)
+    with progress_bars(quiet=quiet) as progress, stop_gently("the part that it is at") as stop:
+        summaries, failures = _predict_all(jobs, model, options, progress, stop)
     checks = _verify(jobs, model, summaries, options, verify) if verify else []
     if json:
         failed = [str(error) for error in failures]
@@ -292,25 +288,6 @@ def _predict_all(
     if failures:
         failures[:0] = [type(failures[0])(f"{len(failures)} of {len(jobs)} images failed")]
     return summaries, failures
-
-
-def _polygonize(
-    summary: PredictSummary, polygons: Path, overwrite: bool, progress: ProgressCallback
-) -> None:
-    from geounet.vector import PolygonizeOptions
-    from geounet.vector import polygonize as polygonize_mask
-
-    options = PolygonizeOptions(confidence=summary.confidence, overwrite=overwrite)
-    polygonize_mask(summary.output, polygons, options, progress)
-
-
-def _check_polygons(image: str | tuple[str, ...], polygons: Path, overwrite: bool) -> None:
-    """Refuse what cannot be written before the hours that come first."""
-    from geounet.raster import open_scene
-    from geounet.vector import check_vector_output
-
-    with open_scene(image if isinstance(image, str) else image[0]) as scene:
-        check_vector_output(polygons, scene.grid.crs, overwrite=overwrite)
 
 
 def _foresee(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import groupby
 from threading import Event
@@ -28,8 +28,9 @@ def compute_parts(
     options: PredictOptions,
     progress: ProgressCallback,
     stop: Event | None,
+    announce: Callable[[Window], None],
 ) -> None:
-    """Predict and keep the given parts, one after the other."""
+    """Predict and keep the given parts, one after the other; announce each that is on disk."""
     engine = run.engine
     tiles = [
         (part, tile) for part in parts for tile in list_tiles(run.plan, part, engine, run.scene)
@@ -51,6 +52,8 @@ def compute_parts(
         for part, pixels in kept:
             done += pixels
             progress(Progress("predict", done, total, "px"))
+            if pixels == 0:
+                announce(part)
             if stop is not None and stop.is_set() and pixels == 0 and part != parts[-1]:
                 raise Interrupted(
                     f"{run.outputs['mask']} is unfinished: {done} of {total} pixels are done and "

@@ -37,6 +37,7 @@ class PredictOptions:
         confidence: also write the winning class's probability here.
         scores: also write the probabilities of all classes here, a band each.
         scores_dtype: "uint8": in 1/254, 255 is no data; "float16" or "float32": NaN is no data.
+        polygons: also write the polygons of the mask here, with confidence and scores if written.
         tta: average over the symmetries of the square: "flip" four, "d4" all eight.
         overwrite: replace existing outputs.
     """
@@ -57,5 +58,6 @@ class PredictOptions:
     confidence: Path | None = None
     scores: Path | None = None
     scores_dtype: ScoresDtype = "uint8"
+    polygons: Path | None = None
     tta: Tta = "none"
     overwrite: bool = False

@@ -12,6 +12,7 @@ import numpy as np
 
 from geounet.inference.blended_engine import engine_of_tiles
 from geounet.inference.budget import count_memory
+from geounet.inference.following import refuse_polygons
 from geounet.inference.job import find_finished, refuse_existing
 from geounet.inference.loading import ModelLike
 from geounet.inference.options import PredictOptions
@@ -95,6 +96,7 @@ def foresee(
             fingerprint = make_fingerprint(scene, models, engine, plan, options)
             finished = find_finished(outputs.values(), fingerprint)
             refuse_existing(path for path in outputs.values() if path not in finished)
+            refuse_polygons(outputs, finished, options.polygons)
         parts = list_parts(plan, plan.part_rows, engine, scene)
         tiles = sum(1 for part in parts for _ in list_tiles(plan, part, engine, scene))
         per_tile = _time_tile(prepared)

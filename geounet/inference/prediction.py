@@ -9,6 +9,7 @@ from threading import Event
 
 from geounet.inference.computing import compute_parts
 from geounet.inference.finishing import assemble_outputs
+from geounet.inference.following import refuse_polygons, start_polygons
 from geounet.inference.job import find_finished, lock_job, open_job, refuse_existing
 from geounet.inference.loading import ModelLike
 from geounet.inference.options import PredictOptions
@@ -53,6 +54,7 @@ def predict(
     started = time.perf_counter()
     outputs = check_outputs(image, Path(output), options)
     with (
+        start_polygons(options) as polygons,
         prepare(image, model, options) as (scene, models, engine, plan),
         lock_job(outputs["mask"]),
     ):
@@ -60,6 +62,7 @@ def predict(
         finished = set() if options.overwrite else find_finished(outputs.values(), fingerprint)
         if not options.overwrite:
             refuse_existing(path for path in outputs.values() if path not in finished)
+            refuse_polygons(outputs, finished, options.polygons)
         list_parts(plan, plan.part_rows, engine, scene)  # refuses what has none, before it begins
         job = open_job(outputs["mask"], fingerprint, plan.part_rows, overwrite=options.overwrite)
         run = Run(image_of(image, scene), scene, models, engine, plan, job, outputs)
@@ -72,11 +75,14 @@ def predict(
                 clear_workspace(path)
         else:
             missing = [part for part in parts if not job.is_done(tuple(outputs), part)]
+            polygons.begin(run, parts, missing)
             for part in set(parts) - set(missing):
                 run.count_classes(job.part_path("mask", part))
-            compute_parts(run, missing, options, progress, stop)
+            compute_parts(run, missing, options, progress, stop, polygons.add)
             progress(Progress("assemble", 0, None, "px"))
             with run.watch.measure("assemble"):
                 assemble_outputs(run, parts, make_tags(fingerprint, models, engine, options))
+        polygons.finish(run, progress)
         job.remove()
-    return summarize(run, len(parts) - len(missing), time.perf_counter() - started)
+    resumed = len(parts) - len(missing)
+    return summarize(run, options, resumed, time.perf_counter() - started)

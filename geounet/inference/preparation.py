@@ -61,6 +61,7 @@ def prepare(
     models = load_models(model)
     with limit_cache(choose_cache(options.max_memory)), open_image(image, options) as own:
         scene = fit_scene([one.spec for one in models], own, options)
+        check_polygons(scene, options)
         engine = start_engine(models, scene.dtype, options)
         yield Prepared(scene, models, engine, make_plan(scene, models, engine, options))
 
@@ -100,3 +101,19 @@ def check_outputs(image: ImageLike, output: Path, options: PredictOptions) -> di
     if len({path.absolute() for path in outputs.values()}) < len(outputs):
         raise UsageError(f"{output} is named for two outputs; choose different names")
     return outputs
+
+
+def check_polygons(scene: SceneLike, options: PredictOptions) -> None:
+    """Refuse polygons that cannot be written, before the hours that come first.
+
+    Raises:
+        UsageError: the message says why.
+    """
+    path = options.polygons
+    if path is None:
+        return
+    from geounet.vector import check_vector_output
+
+    check_vector_output(path, scene.grid.crs, overwrite=True)
+    if options.aoi is not None and path.exists() and path.samefile(options.aoi):
+        raise UsageError(f"{path} is the AOI itself; choose another file for the polygons")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from geounet.inference.options import PredictOptions
 from geounet.inference.run import Run
 from geounet.inference.runtime import peak_device_memory, peak_memory
 
@@ -17,6 +18,7 @@ class PredictSummary:
         output: the mask.
         confidence: the confidence raster, if one was asked for.
         scores: the scores raster, if one was asked for.
+        polygons: the polygons, if they were asked for.
         height: rows of the output.
         width: columns of the output.
         class_pixels: pixels by class name.
@@ -39,6 +41,7 @@ class PredictSummary:
     output: Path
     confidence: Path | None
     scores: Path | None
+    polygons: Path | None
     height: int
     width: int
     class_pixels: dict[str, int]
@@ -58,7 +61,9 @@ class PredictSummary:
     peak_device_bytes: int | None
 
 
-def summarize(run: Run, parts_resumed: int, elapsed_s: float) -> PredictSummary:
+def summarize(
+    run: Run, options: PredictOptions, parts_resumed: int, elapsed_s: float
+) -> PredictSummary:
     """What a run has done."""
     counts, extent = run.counts, run.plan.area.extent
     class_pixels = {c.name: int(counts[c.value]) for c in run.classes}
@@ -66,6 +71,7 @@ def summarize(run: Run, parts_resumed: int, elapsed_s: float) -> PredictSummary:
         output=run.outputs["mask"],
         confidence=run.outputs.get("confidence"),
         scores=run.outputs.get("scores"),
+        polygons=options.polygons,
         height=extent.height,
         width=extent.width,
         class_pixels=class_pixels,

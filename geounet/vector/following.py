@@ -8,6 +8,7 @@ parent has threads. It never sees torch, nor the parent's main module.
 
 from __future__ import annotations
 
+import filecmp
 import os
 import pickle
 import signal
@@ -24,7 +25,7 @@ from subprocess import PIPE, Popen
 from typing import IO, Any
 
 from geounet.classes import NODATA, ClassInfo
-from geounet.errors import GeounetError, ResourceError
+from geounet.errors import GeounetError, ResourceError, UsageError
 from geounet.progress import Progress, ProgressCallback
 from geounet.raster import Mosaic, Window, clear_workspace
 
@@ -46,7 +47,7 @@ class Order:
 
     Attributes:
         output: their file.
-        overwrite: replace it.
+        overwrite: replace it; otherwise one that is there must be the same, and stays.
         classes: of the mask.
         rasters: the mask, and "confidence" and "scores" where they are written, by kind; of equal
             parts from top to bottom.
@@ -161,7 +162,7 @@ def start_follower() -> Iterator[Follower]:
             stdin=PIPE,
             stdout=PIPE,
             env=os.environ | environment,
-            start_new_session=True,  # Ctrl-C is for the parent
+            process_group=0,  # Ctrl-C is for the parent
             creationflags=_choose_flags(),
         )
     except OSError as error:
@@ -213,13 +214,31 @@ def _follow(inbox: SimpleQueue[Any], answer: Callable[[tuple[str, Any]], None]) 
     numbers = {} if scores is None else match_bands(scores, table, values)
     files = MaskFiles(mask, order.rasters.get("confidence"), scores, numbers)
     bands = list_bands(order.parts, mask.grid.extent, inbox.get)
-    source = MaskSource(mask.path.name, files, table, values, bands, inbox.get)
-    options = PolygonizeOptions(overwrite=order.overwrite)
+
+    def release(finished: Path) -> bool:
+        inbox.get()
+        return order.overwrite or not is_there(order.output, finished)
+
+    source = MaskSource(mask.path.name, files, table, values, bands, release)
+    options = PolygonizeOptions(overwrite=True)
     with limit_cache(CACHE_BYTES):
         summary = polygonize_source(
             source, order.output, options, lambda progress: answer(("progress", progress.done))
         )
     return summary.polygons
+
+
+def is_there(output: Path, finished: Path) -> bool:
+    """Whether a finished file is at its place already.
+
+    Raises:
+        UsageError: something else is.
+    """
+    if not output.exists():
+        return False
+    if not filecmp.cmp(output, finished, shallow=False):
+        raise UsageError(f"{output} exists; replace it with --overwrite, or choose another name")
+    return True
 
 
 def list_bands(

@@ -104,7 +104,7 @@ class MaskSource:
         table: its classes.
         values: those to make polygons of.
         bands: whole rows, from top to bottom, each as soon as it can be read; None: all can be.
-        wait: called when the polygons are written; their file appears once it returns.
+        release: whether the file of the polygons, which it is given, may be moved to its place.
     """
 
     name: str
@@ -112,7 +112,7 @@ class MaskSource:
     table: ClassTable
     values: Collection[int]
     bands: Iterable[Window] | None = None
-    wait: Callable[[], None] = lambda: None
+    release: Callable[[Path], bool] = lambda _: True
 
 
 def open_mask(path: str | Path) -> Scene:

@@ -119,7 +119,7 @@ def polygonize_source(
             placed = geometries if projection is None else projection.apply(geometries)
             writer.write(placed, make_columns(regions, table, files))
         classes = [table.class_of(value) for value in sorted(counts)]
-        is_new = writer.publish(classes, source.name, source.wait)
+        is_new = writer.publish(classes, source.name, source.release)
     return PolygonizeSummary(
         output=output,
         polygons=counts.total(),

@@ -99,16 +99,16 @@ class LayerWriter:
         self,
         classes: Sequence[ClassInfo] = (),
         source: str = "",
-        wait: Callable[[], None] = lambda: None,
+        release: Callable[[Path], bool] = lambda _: True,
     ) -> bool:
         """Write the file, with these classes' colours where the format has room for them.
 
         A GeoPackage remembers the rows, and the name of their source. Rows that were added to it
-        before, all of them the same, are not added again. Once the file is whole, `wait` is called;
-        then it is moved to its place.
+        before, all of them the same, are not added again. The file is moved to its place once it is
+        whole and `release`, which is given it, says so.
 
         Returns:
-            Whether it was written: not if just these rows are there already.
+            Whether it was moved: not if just these rows are there already.
 
         Raises:
             ResourceError: it cannot be written; what was there before is untouched.
@@ -128,7 +128,8 @@ class LayerWriter:
                 finish_geopackage(finished, self.layer.notes, classes, addition)
             if not self._is_whole(self.spool) or not self._is_whole(finished, before):
                 raise OSError("it came out incomplete")
-            wait()
+            if not release(finished):
+                return False
             for sidecar in SIDECARS:
                 self.path.with_name(self.path.name + sidecar).unlink(missing_ok=True)
             publish(finished, self.path)
