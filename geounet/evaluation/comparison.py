@@ -21,6 +21,7 @@ from geounet.raster import Grid, Window, open_scene
 from geounet.vector import (
     LabelOptions,
     Legend,
+    by_number,
     match_labels,
     open_labels,
     rasterize_inside,
@@ -189,7 +190,7 @@ def _evaluate_scene(job: _Job, legend: Legend, advance: Callable[[int], None]) -
     classes = legend.classes
     matrix = ConfusionMatrix(classes)
     # a mask's palette is for the eye: its numbers are the classes
-    as_mask = LabelOptions(ignore=NODATA, mapping=tuple((str(c.value), c.name) for c in classes))
+    as_mask = by_number(classes, LabelOptions(ignore=NODATA)).options
     with (
         open_labels(job.mask, job.grid, classes, as_mask) as mask,
         open_labels(job.labels, job.grid, classes, legend.options, scene=job.mask) as labels,

@@ -12,6 +12,7 @@ from geounet.raster import Grid, read_classes
 from geounet.vector import (
     LabelOptions,
     Legend,
+    by_number,
     find_raster_classes,
     is_vectors,
     resolve_legend,
@@ -88,4 +89,4 @@ def _find_classes(
         found |= find_raster_classes(source, options.label_options)
     if not found:
         raise InputError(f"{labels[0]} and {pairs[0][0]} have no class at all; check both")
-    return Legend(check_classes(found.values()), options.label_options)
+    return by_number(found.values(), options.label_options)

@@ -7,6 +7,7 @@ from .following import Follower as Follower
 from .following import Order as Order
 from .following import start_follower as start_follower
 from .label_classes import Legend as Legend
+from .label_classes import by_number as by_number
 from .label_classes import find_raster_classes as find_raster_classes
 from .label_classes import resolve_legend as resolve_legend
 from .label_options import LabelOptions as LabelOptions

@@ -16,8 +16,11 @@ HALF = 128
 NEAR = 16
 """Values this close to 0 or 255 are pure, others are edges."""
 
-PURE_SHARE = 0.9
+PURE_SHARE = 0.7
 """Share of a mask's pixels that are pure, at least."""
+
+EDGE_VALUES = 4
+"""So many different values from 128 to 254 are edges; fewer may be numbers of classes."""
 
 
 @dataclass(frozen=True)
@@ -56,22 +59,23 @@ def _to_greys(codes: Counter[float], bands: int) -> Counter[float] | None:
     return Counter({int(code) % 256: count for code, count in codes.items()})
 
 
-def are_masks(contents: Sequence[Content]) -> bool:
+def are_masks(contents: Sequence[Content], edge_values: int = EDGE_VALUES) -> bool:
     """Whether rasters look like masks of 0 and 255, perhaps with grey edges, all together."""
     greys = [content.greys for content in contents]
     known = [counts for counts in greys if counts is not None]
-    return len(known) == len(greys) and is_mask(sum(known, Counter[float]()))
+    return len(known) == len(greys) and _is_mask(sum(known, Counter[float]()), edge_values)
 
 
-def is_mask(counts: Counter[float]) -> bool:
+def _is_mask(counts: Counter[float], edge_values: int) -> bool:
     """Whether counts of 8-bit values are those of a mask.
 
-    Edges have values on both sides; numbers of classes are small, perhaps with 255 for "no label".
+    Edges have values on both sides; numbers of classes are few or small, perhaps with 255 for "no
+    label".
     """
     if max(counts, default=0) <= 255 - NEAR:
         return False
     if counts.keys() <= {0, 255}:
         return True
     pure = sum(n for value, n in counts.items() if value < NEAR or value > 255 - NEAR)
-    has_edges = any(HALF <= value < 255 for value in counts)
-    return has_edges and pure >= PURE_SHARE * counts.total()
+    upper = sum(HALF <= value < 255 for value in counts)
+    return upper >= edge_values and pure >= PURE_SHARE * counts.total()

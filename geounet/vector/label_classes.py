@@ -118,7 +118,7 @@ def _find_threshold(
     known = {1: number_keys(classes, options), 3: {to_code(c.colour): 0 for c in classes}}
     contents = list(_read_contents(rasters))
     is_known = all(c.counts.keys() <= known[c.bands].keys() for c in contents)
-    if is_known or not are_masks(contents):
+    if is_known or not are_masks(contents, edge_values=1):  # two classes are a hint, too
         return Legend(classes, options)
     return _make_mask_legend(classes, rasters, options)
 
@@ -184,7 +184,14 @@ def _discover_in_rasters(sources: Sequence[str | Path], options: LabelOptions) -
             f"{', '.join(map(str, known)) or 'none'}); label a second one, or name the classes "
             "with --classes"
         )
-    return Legend(check_classes(known.values()), options)
+    return by_number(known.values(), options)
+
+
+def by_number(classes: Iterable[ClassInfo], options: LabelOptions) -> Legend:
+    """The legend of rasters whose numbers are the classes, whatever the colours are."""
+    ordered = check_classes(classes)
+    mapping = tuple((str(item.value), item.name) for item in ordered)
+    return Legend(ordered, replace(options, mapping=mapping))
 
 
 def find_raster_classes(source: str | Path, options: LabelOptions) -> dict[int, ClassInfo]:
@@ -229,9 +236,10 @@ def _class_of(value: float, count: int, table: ClassTable, source: str | Path) -
     if value != int(value) or not 0 <= value < NODATA:
         is_whole = value == int(value)
         hint = f"if it means 'no label', say --ignore {value:g}; else " if is_whole else ""
+        mask = "; if this is a mask of 0 to 255, give --threshold 128" if value == 255 else ""
         raise InputError(
             f"{source} has the value {value:g} in {count} pixels, but classes are 0 to "
-            f"{NODATA - 1}; {hint}map it: --classes {value:g}=NAME,..., or renumber it"
+            f"{NODATA - 1}; {hint}map it: --classes {value:g}=NAME,..., or renumber it{mask}"
         )
     return table.class_of(int(value))
 
