@@ -1,7 +1,7 @@
 """How many objects polygons find, raw and cleaned: precision, recall and F1 at an IoU.
 
 python tests/benchmarks/objects.py mask.tif buildings.geojson --bbox W,S,E,N
-python tests/benchmarks/objects.py scene.tif buildings.geojson --bbox W,S,E,N --model model.safetensors
+python tests/benchmarks/objects.py scene.tif buildings.geojson --model model.safetensors
 """
 
 from __future__ import annotations
