@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -70,4 +71,15 @@ Blur = Annotated[
 ]
 BandDropout = Annotated[
     float | None, _amplitude("band_dropout", "SHARE", "Share of bands replaced by their mean.")
+]
+Show = Annotated[
+    Path | None,
+    typer.Option(
+        "--show-augmentation",
+        metavar="FILE.png",
+        show_default=False,
+        help="Draw a few chips with their labels, as read and augmented, and do not train; the "
+        "run folder is not touched.",
+        rich_help_panel=PANEL,
+    ),
 ]

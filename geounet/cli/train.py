@@ -147,6 +147,7 @@ def train(
     noise: a.Noise = None,
     blur: a.Blur = None,
     band_dropout: a.BandDropout = None,
+    show_augmentation: a.Show = None,
     seed: Annotated[
         int,
         typer.Option(help="Of split, weights, chips and augmentation.", rich_help_panel=LEARNING),
@@ -214,6 +215,12 @@ def train(
         overwrite=overwrite,
     )
     scenes, labels = _split_arguments(images, labels)
+    if show_augmentation is not None:
+        from geounet.training import show_augmentation as draw
+
+        with progress_bars(quiet=quiet) as progress:
+            draw(images, labels or (), show_augmentation, options, progress)
+        return
     from geounet.training import train as train_model
 
     with progress_bars(quiet=quiet) as progress:

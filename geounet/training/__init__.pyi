@@ -1,3 +1,4 @@
+from .contact_sheet import show_augmentation as show_augmentation
 from .options import TrainOptions as TrainOptions
 from .options import count_epoch_chips as count_epoch_chips
 from .session import TrainSummary as TrainSummary

@@ -12,11 +12,14 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from geounet.classes import ClassInfo
+from geounet.classes import NODATA, ClassInfo
 from geounet.raster import colour_mask
 
 STRETCH = (2, 98)
 """Percentiles of the valid values that become black and white."""
+
+HATCH = (235, 130)
+"""Grey of what is hidden, and of the lines over it."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,21 @@ class Example:
     valid: NDArray[np.bool_]
     labels: NDArray[np.uint8]
     mask: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Version:
+    """A chip as it was read, or augmented.
+
+    Attributes:
+        picture: uint8 (H, W, 3).
+        valid: bool (H, W), True = data.
+        labels: uint8 (H, W) class values, 255 = ignored.
+    """
+
+    picture: NDArray[np.uint8]
+    valid: NDArray[np.bool_]
+    labels: NDArray[np.uint8]
 
 
 def draw_curves(history: Sequence[Mapping[str, float | None]], classes: Sequence[str]) -> Figure:
@@ -82,18 +100,71 @@ def draw_examples(examples: Sequence[Example], classes: Sequence[ClassInfo]) -> 
     return figure
 
 
-def stretch(image: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """RGB (H, W, 3) of the first three bands (or the first, grey); white where not valid."""
-    bands = image[:3] if len(image) >= 3 else image[:1]
-    grey = [_stretch_band(band, valid) for band in bands]
+def draw_versions(chips: Sequence[Sequence[Version]], classes: Sequence[ClassInfo]) -> Figure:
+    """Chips and their augmented versions: images above labels; the first column as they were."""
+    columns, rows = len(chips[0]), 2 * len(chips)
+    figure = Figure(figsize=(1.7 * columns, 1.7 * rows + 0.7), layout="constrained", dpi=160)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for i, versions in enumerate(chips):
+        for column, version in enumerate(versions):
+            labels = colour_mask(version.labels, classes)
+            _show(grid[2 * i, column], hatch(version.picture, ~version.valid))
+            _show(grid[2 * i + 1, column], hatch(labels, version.labels == NODATA))
+    for axes, title in zip(grid[0], ("as read", *range(1, columns)), strict=True):
+        axes.set_title(title, fontsize="medium")
+    face, edge = (str(shade / 255) for shade in HATCH)
+    ignored = Patch(facecolor=face, edgecolor=edge, hatch="////", label="no data, or ignored")
+    named = [Patch(facecolor=c.colour, edgecolor="black", label=c.name) for c in classes]
+    figure.legend(handles=[*named, ignored], loc="outside lower center", ncols=6, frameon=False)
+    return figure
+
+
+def hatch(picture: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """A picture (H, W, 3) hatched in grey where it is hidden (H, W)."""
+    line = max(1, len(hidden) // 128)  # as wide in all pictures
+    diagonal = np.add.outer(*(np.arange(side) for side in hidden.shape))
+    is_line = diagonal // line % 6 == 0
+    stripes = np.where(is_line, HATCH[1], HATCH[0]).astype(np.uint8)
+    return np.where(hidden[..., None], stripes[..., None], picture)
+
+
+def measure_stretch(
+    image: NDArray[np.generic], valid: NDArray[np.bool_]
+) -> list[tuple[float, float]]:
+    """What becomes black and white in each band (bands, H, W)."""
+    if not valid.any():
+        return [(0.0, 1.0)] * len(image)
+    return [_measure_band(band[valid]) for band in image]
+
+
+def stretch(
+    image: NDArray[np.generic],
+    valid: NDArray[np.bool_],
+    limits: Sequence[tuple[float, float]] | None = None,
+) -> NDArray[np.uint8]:
+    """RGB (H, W, 3) of the first three bands (or the first, grey); white where not valid.
+
+    Args:
+        image: (bands, H, W).
+        valid: bool (H, W), True = data.
+        limits: black and white of each band; None: as measured.
+    """
+    shown = image[:3] if len(image) >= 3 else image[:1]
+    limits = limits or measure_stretch(shown, valid)
+    grey = [_stretch_band(*pair, valid) for pair in zip(shown, limits, strict=False)]
     return np.stack(grey * (3 // len(grey)), axis=-1)
 
 
-def _stretch_band(band: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def _measure_band(values: NDArray[np.generic]) -> tuple[float, float]:
+    low, high = np.percentile(values.astype(np.float64), STRETCH)
+    return float(low), float(high)
+
+
+def _stretch_band(
+    band: NDArray[np.generic], limits: tuple[float, float], valid: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
     values = np.where(valid, band, 0).astype(np.float64)
-    if not valid.any():
-        return np.full(band.shape, 255, np.uint8)
-    low, high = np.percentile(values[valid], STRETCH)
+    low, high = limits
     shades = 255 * (values - low) / (high - low if high > low else 1.0)
     return np.where(valid, np.clip(shades, 0, 255), 255).astype(np.uint8)
 
