@@ -15,9 +15,10 @@ from scipy import ndimage
 
 from geounet.classes import make_classes
 from geounet.raster import Grid, Window
-from geounet.training.border_weights import BorderWeights, weigh_borders
+from geounet.training.border_weights import weigh_borders
 from geounet.training.chips import ChipPlan, make_lookup, read_chip
 from geounet.training.footprints import Area
+from geounet.training.loss_options import BorderWeights
 from geounet.training.room import find_room
 from geounet.training.sources import Reading, Source, SourceReader
 from geounet.vector import LabelOptions

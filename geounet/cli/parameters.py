@@ -192,9 +192,10 @@ Threshold = Annotated[
     ),
 ]
 Separate = Annotated[
-    int,
+    int | None,
     typer.Option(
         metavar="PX",
+        show_default="0; train: 1 with --border-weight",
         help="Gap of background, in pixels, between touching features of one class.",
         rich_help_panel=LABELS,
     ),

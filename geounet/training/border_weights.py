@@ -14,38 +14,16 @@ pixel by pixel: each keeps the weight of the gap that it showed before it was de
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geounet.raster import Window
+from geounet.training.loss_options import BorderWeights
 from geounet.vector import compiled
-
-REACH = 5.3
-"""Sigmas: exp(-REACH^2 / 2) < 1e-6."""
-
 
 FAR = 2**15
 """Pixels; farther than anything in a window."""
-
-
-@dataclass(frozen=True)
-class BorderWeights:
-    """The equation's constants.
-
-    Attributes:
-        weight: w0.
-        sigma_px: sigma.
-    """
-
-    weight: float
-    sigma_px: float
-
-    @property
-    def reach_px(self) -> int:
-        """Pixels around a window in which instances matter."""
-        return math.ceil(REACH * self.sigma_px)
 
 
 def weigh_borders(

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from geounet.classes import NODATA
 from geounet.inference import interleave, threaded
 from geounet.raster import Window, mirror_indices
-from geounet.training.border_weights import BorderWeights, weigh_borders
+from geounet.training.border_weights import weigh_borders
+from geounet.training.loss_options import BorderWeights
 from geounet.training.room import Room
 from geounet.training.sources import Reading, Source, SourceReader
 

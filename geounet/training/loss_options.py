@@ -21,8 +21,11 @@ TERMS: dict[str, tuple[float, ...]] = {
 }
 """Losses with the defaults of their parameters: focal:GAMMA, tversky:ALPHA:BETA."""
 
+REACH = 5.3
+"""Sigmas: exp(-REACH^2 / 2) < 1e-6."""
+
 MAX_SIGMA_PX = 32.0
-"""Instances are looked for as far as 5 sigma from a chip."""
+"""So far as REACH says from it, instances are looked for around each chip."""
 
 NUMBER = r"\d+(?:\.\d*)?(?:e[+-]?\d+)?|\.\d+"
 TERM = re.compile(rf"(?:({NUMBER})\*)?([a-z]+)((?::(?:{NUMBER}))*)")
@@ -41,6 +44,24 @@ class LossTerm:
     name: str
     factor: float
     parameters: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class BorderWeights:
+    """The constants of the paper's equation 2.
+
+    Attributes:
+        weight: w0.
+        sigma_px: sigma.
+    """
+
+    weight: float
+    sigma_px: float
+
+    @property
+    def reach_px(self) -> int:
+        """Distance from which on an instance does not matter."""
+        return math.ceil(REACH * self.sigma_px)
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: the command line reads the defaults
@@ -75,6 +96,13 @@ class LossOptions:
             raise UsageError(
                 f"--border-sigma is {self.border_sigma_px} px; give above 0 to {MAX_SIGMA_PX}"
             )
+
+    @property
+    def borders(self) -> BorderWeights | None:
+        """How borders between instances are weighted; None: not at all."""
+        if not self.border_weight:
+            return None
+        return BorderWeights(self.border_weight, self.border_sigma_px)
 
     @property
     def terms(self) -> tuple[LossTerm, ...]:

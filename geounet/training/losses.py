@@ -20,7 +20,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from geounet.classes import NODATA
-from geounet.training.loss_options import LossTerm, parse_loss
+from geounet.training.class_weights import weigh_classes
+from geounet.training.loss_options import LossOptions, LossTerm, parse_loss
 
 SMOOTH = 0.5
 """Pixels added to both sides of an overlap's fraction: a few pixels are not judged harshly."""
@@ -60,6 +61,19 @@ class Loss:
         values = (LOSSES[t.name](scored, self.smoothing, *t.parameters) for t in self.terms)
         weighted = [t.factor * value for t, value in zip(self.terms, values, strict=True)]
         return torch.stack(weighted).sum()
+
+
+def make_loss(options: LossOptions, class_shares: Sequence[float], device: torch.device) -> Loss:
+    """The loss that options ask for.
+
+    Args:
+        options: what to minimise.
+        class_shares: share of each channel's class in the labelled pixels.
+        device: of the scores.
+    """
+    weights = weigh_classes(class_shares, options.class_weights)
+    on_device = torch.tensor(weights, dtype=torch.float32, device=device)
+    return Loss(options.terms, on_device, options.label_smoothing)
 
 
 def segmentation_loss(scores: Tensor, labels: Tensor) -> Tensor:

@@ -22,7 +22,8 @@ class LabelOptions:
         line_width_m: width on the ground that lines are drawn with; None: lines are refused.
         ignore: label values, colours or texts that mean "no label here".
         separate_px: width of the gap of background between touching features of one class, in
-            pixels; see `find_gaps`. Rasters have no features: nothing is done to them.
+            pixels; see `find_gaps`. Rasters have no features: nothing is done to them. None: 0, but
+            1 for a training with border weights.
         sparse: what is in no polygon, has the value 0 or is black has no label; it is no class.
         threshold: rasters are masks of two classes: what is at least this is the second. None:
             they hold a class per value or colour (`resolve_legend` sets 128 for masks of 0 to 255).
@@ -33,7 +34,7 @@ class LabelOptions:
     class_field: str | None = None
     line_width_m: float | None = None
     ignore: int | str | tuple[int | str, ...] | None = None
-    separate_px: int = 0
+    separate_px: int | None = None
     sparse: bool = False
     threshold: float | None = None
     mapping: tuple[tuple[str, str], ...] = ()
@@ -41,7 +42,7 @@ class LabelOptions:
     def __post_init__(self) -> None:
         if self.line_width_m is not None and not 0 < self.line_width_m < float("inf"):
             raise UsageError(f"--line-width is {self.line_width_m} m; give a positive number")
-        if not 0 <= self.separate_px <= MAX_GAP:
+        if not 0 <= (self.separate_px or 0) <= MAX_GAP:
             raise UsageError(f"--separate is {self.separate_px}; give 0 to {MAX_GAP} pixels")
         if self.sparse and self.threshold is not None:
             raise UsageError(
