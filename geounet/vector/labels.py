@@ -218,9 +218,8 @@ def _read_on(
     """The polygons that may touch a grid, or a window of it: of a file with many, only they."""
     bounds = grid.bounds() if is_read_by_bounds(source) else None
     if bounds is not None and near is not None:
-        room = (
-            (options.separate_px or 0) + ROOM + max(near.shape) // 100
-        )  # the sides bend in other CRSs
+        gap = options.separate_px or 0
+        room = gap + ROOM + max(near.shape) // 100  # the sides bend in other CRSs
         return read_polygons(source, grid.crs, options, grid.bounds(near.pad(room)))
     frame = _read_cached(os.fspath(source), modified_at(source), grid.crs, options, bounds)
     west, south, east, north = grid.bounds()
