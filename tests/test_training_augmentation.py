@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from rasters import write_raster
 from scipy import ndimage
 
 from geounet.errors import UsageError
 from geounet.models import Band
-from geounet.training import TrainOptions, learner, train
+from geounet.training import TrainOptions, contact_sheet, learner, show_augmentation, train
 from geounet.training.augment_options import PRESETS, AugmentOptions, choose_augmentation
 from geounet.training.augmentation import Pixels, augment
 from geounet.training.deformation import (
@@ -21,6 +22,7 @@ from geounet.training.deformation import (
     lattice,
     spread,
 )
+from geounet.training.figures import draw_versions, hatch
 from geounet.training.losses import segmentation_loss
 from geounet.training.normalisation import Normaliser
 from geounet.training.radiometry import add_noise, bend, blur, choose_bands, vary_tones
@@ -377,15 +379,26 @@ def test_presets_can_be_changed_and_wrong_amplitudes_are_refused():
         AugmentOptions(band_dropout=1)
 
 
-def test_only_what_is_trained_on_is_varied(tmp_path, monkeypatch):
-    """Exactly the chips of the steps; validation sees what prediction sees."""
+@pytest.fixture
+def pair(tmp_path, monkeypatch):
+    """A small scene with labels of class 3 and 7; eight chips are an epoch."""
     monkeypatch.setattr("geounet.training.options.EPOCH_CHIPS", (8, 8))
     rng = np.random.default_rng(0)
-    labels = np.kron(rng.random((12, 16)) < 0.5, np.ones((8, 8))).astype(np.uint8)
-    image = write_raster(
-        tmp_path / "image.tif", (100 * labels + rng.integers(0, 50, labels.shape)).astype(np.uint8)
-    )
-    truth = write_raster(tmp_path / "labels.tif", labels)
+    labels = np.kron(rng.choice([3, 7], (12, 16)), np.ones((8, 8), int)).astype(np.uint8)
+    image = (20 * labels + rng.integers(0, 50, labels.shape)).astype(np.uint8)
+    image_path = write_raster(tmp_path / "image.tif", image)
+    return image_path, write_raster(tmp_path / "labels.tif", labels)
+
+
+def make_options(augment):
+    return TrainOptions(
+        architecture="unet", width=4, depth=2, chip=32, batch=4, epochs=2, augment=augment,
+        device="cpu", precision="float32",
+    )  # fmt: skip
+
+
+def test_only_what_is_trained_on_is_varied(pair, tmp_path, monkeypatch):
+    """Exactly the chips of the steps; validation sees what prediction sees."""
     seen = []
 
     def spy(options, chip, pixels, generator):
@@ -393,11 +406,44 @@ def test_only_what_is_trained_on_is_varied(tmp_path, monkeypatch):
         return augment(options, chip, pixels, generator)
 
     monkeypatch.setattr(learner, "augment", spy)
-    options = TrainOptions(
-        architecture="unet", width=4, depth=2, chip=32, batch=4, epochs=2, augment="strong",
-        device="cpu", precision="float32",
-    )  # fmt: skip
-    summary = train([image], [truth], tmp_path / "run", options)
+    summary = train([pair[0]], [pair[1]], tmp_path / "run", make_options("strong"))
     assert seen == [(4, 48, 48)] * 4
     assert summary.chips == 16
     assert summary.metrics.pixels > 0
+
+
+def test_the_contact_sheet_shows_chips_with_their_labels(pair, tmp_path, monkeypatch):
+    drawn = []
+
+    def spy(chips, classes):
+        drawn.extend(chips)
+        return draw_versions(chips, classes)
+
+    monkeypatch.setattr(contact_sheet, "draw_versions", spy)
+    options = make_options(AugmentOptions(turn=True))
+    path = tmp_path / "sheet.png"
+    show_augmentation([pair[0]], [pair[1]], path, options)
+    with Image.open(path) as picture:
+        assert min(picture.size) > 1000
+    assert not (tmp_path / "run").exists()
+    assert [len(versions) for versions in drawn] == [8, 8, 8]
+    for first, *others in drawn:
+        assert set(np.unique(first.labels)) == {3, 7}
+        for other in others:  # as turned: the same pictures, and labels that still lie on them
+            assert (np.sort(other.picture, axis=None) == np.sort(first.picture, axis=None)).all()
+            bright = other.picture[..., 0][other.labels == 7].mean()
+            assert bright > other.picture[..., 0][other.labels == 3].mean() + 50
+    with pytest.raises(UsageError, match="exists"):
+        show_augmentation([pair[0]], [pair[1]], path, options)
+    with pytest.raises(UsageError, match="PNG"):
+        show_augmentation([pair[0]], [pair[1]], tmp_path / "sheet.jpg", options)
+
+
+def test_what_is_hidden_is_hatched_and_the_rest_left():
+    picture = np.full((64, 64, 3), 7, np.uint8)
+    hidden = np.zeros((64, 64), bool)
+    hidden[:20] = True
+    hatched = hatch(picture, hidden)
+    assert (hatched[20:] == 7).all()
+    assert set(np.unique(hatched[:20])) == {130, 235}
+    assert len(np.unique(hatched[0, :, 0])) == len(np.unique(hatched[:20, 0, 0])) == 2
