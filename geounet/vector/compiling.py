@@ -14,6 +14,10 @@ def compiled(function: F) -> F:
     """The function as machine code that releases the GIL, compiled at its first call and cached.
 
     numba notices a change of the file a cached function is in, not of one it calls: let compiled
-    functions call only those of their own file.
+    functions call only those of their own file. Where neither the package's folder nor the user's
+    can be written to, every process compiles anew.
     """
-    return cast(F, njit(cache=True, nogil=True)(function))
+    try:
+        return cast(F, njit(cache=True, nogil=True)(function))
+    except RuntimeError:  # numba finds no place for a cache
+        return cast(F, njit(nogil=True)(function))
