@@ -22,7 +22,8 @@ def match_labels(images: Sequence[Source], labels: Sequence[Source]) -> list[tup
     """Each image with its labels, in the order of the images.
 
     Labels are one file per image in the same order; or one folder, whose files are matched by name
-    without suffix; or one file for all: vectors, or a raster with georeference.
+    without suffix, perhaps beside the images themselves; or one file for all: vectors, or a raster
+    with georeference.
 
     Raises:
         InputError: an image is left without labels, or has two.
@@ -48,8 +49,11 @@ def _is_folder(labels: Source) -> bool:
 
 def _match_folder(images: Sequence[Source], folder: Path) -> list[tuple[Source, Source]]:
     by_stem: dict[str, list[Path]] = {}
+    inside = folder.resolve()
+    themselves = {Path(i).name for i in images if Path(i).parent.resolve() == inside}
     for file in sorted(folder.iterdir()):
-        if file.suffix.lower() not in SIDECARS and not file.name.startswith("."):
+        is_sidecar = file.suffix.lower() in SIDECARS or file.name.startswith(".")
+        if not is_sidecar and file.name not in themselves:
             by_stem.setdefault(file.stem, []).append(file)
     stems = [name_of(image) for image in images]
     if missing := [stem for stem in stems if stem not in by_stem]:
