@@ -1,5 +1,7 @@
 """Chips against the arrays they were cut from."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from rasters import write_raster
@@ -146,3 +148,40 @@ def test_windows_without_labels_are_passed_over(make_source, tmp_path):
         for index in range(30):
             chip = read_chip(reader, plan_of(source), (1, index), make_lookup([0, 3, 7]))
             assert (chip.labels == 1).any()
+
+
+def test_overscan_reads_around_the_chip_but_no_label_outside_the_room(make_source):
+    """The chip in the middle is that without overscan; nothing held out gets a label."""
+    source, image, labels = make_source(bands=1)
+    hole = Window(row_off=0, col_off=0, height=90, width=50)
+    plain = plan_of(source, context=3, holes=[hole])
+    wide = replace(plain, overscan=20)
+    padded = np.pad(image[0], 23, mode="reflect")
+    known = np.where(image[0] == 17, 255, labels)
+    known[:, :50] = 255
+    known = np.pad(known, 20, constant_values=255)
+    with SourceReader([source], READING) as reader:
+        for index in range(30):
+            inner = read_chip(reader, plain, (1, index), make_lookup([0, 3, 7]))
+            chip = read_chip(reader, wide, (1, index), make_lookup([0, 3, 7]))
+            assert (chip.image[:, 20:-20, 20:-20] == inner.image).all()
+            assert (chip.labels[20:-20, 20:-20] == inner.labels).all()
+            row, col = (int(x[0]) for x in np.nonzero(image[0] == inner.image[0, 3, 3]))
+            assert (chip.image[0] == padded[row : row + 78, col : col + 78]).all()
+            found = np.where(chip.labels == 255, 255, VALUES[np.minimum(chip.labels, 2)])
+            assert (found == known[row : row + 72, col : col + 72]).all()
+
+
+def test_overscan_of_a_small_room_is_its_mirror_image(make_source):
+    source, image, labels = make_source(shape=(20, 120), bands=1)
+    plan = replace(plan_of(source, chip=64), overscan=8)
+    with SourceReader([source], READING) as reader:
+        chip = read_chip(reader, plan, (1, 0), make_lookup([0, 3, 7]))
+    ((_, window), *_) = plan.windows(1, 0)
+    cols = slice(window.col_off, window.col_off + 80)
+    padded = np.pad(image[0], ((8, 52), (8, 8)), mode="reflect")
+    assert (chip.image[0] == padded[:80, cols]).all()
+    known = np.pad(np.where(image[0] == 17, 255, labels), ((8, 52), (0, 0)), mode="reflect")
+    known = np.pad(known, ((0, 0), (8, 8)), constant_values=255)[:80, cols]
+    found = np.where(chip.labels == 255, 255, VALUES[np.minimum(chip.labels, 2)])
+    assert (found == known).all()
