@@ -122,6 +122,24 @@ def test_polygons_come_back(files, tmp_path):
     assert (read_raster(back)[0] == labels).all()
 
 
+def test_outside_of_aoi_and_bbox_there_is_no_label(files, monkeypatch, tmp_path):
+    monkeypatch.setattr(rasterizing, "PART", 32)
+    whole, _ = run(files)
+    triangle = shapely.Polygon([UTM @ corner for corner in ((10, 5), (110, 40), (30, 85))])
+    gpd.GeoDataFrame(geometry=[triangle], crs="EPSG:32633").to_file(tmp_path / "aoi.gpkg")
+    west, south, east, north = *(UTM @ (0, 60)), *(UTM @ (70, 0))
+    inside = rasterio.features.rasterize([triangle], SHAPE, transform=UTM).astype(bool)
+    inside[60:] = inside[:, 70:] = False
+    labels, summary = run(
+        files, aoi=tmp_path / "aoi.gpkg", bbox=(west, south, east, north), overwrite=True
+    )
+    assert (labels == np.where(inside, whole, 255)).all()
+    assert summary.unlabelled == (~inside).sum()
+    with pytest.raises(InputError, match="--bbox have no pixel of"):
+        run(files, aoi=tmp_path / "aoi.gpkg", bbox=(*(UTM @ (110, 90)), *(UTM @ (120, 80))),
+            overwrite=True)  # fmt: skip
+
+
 def test_progress_ends_at_the_total(files, monkeypatch):
     monkeypatch.setattr(rasterizing, "PART", 40)
     seen: list[Progress] = []

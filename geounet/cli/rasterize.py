@@ -33,6 +33,8 @@ def rasterize(
     ignore: p.Ignore = None,
     sparse: p.Sparse = LabelOptions.sparse,
     separate: p.Separate = LabelOptions.separate_px,
+    aoi: p.Aoi = None,
+    bbox: p.Bbox = None,
     overwrite: p.Overwrite = RasterizeOptions.overwrite,
     json: p.Json = False,
     quiet: p.Quiet = False,
@@ -40,6 +42,7 @@ def rasterize(
     """Burn vectors into a class raster on a scene's grid: the labels as train sees them.
 
     A pixel is of the polygon that holds its centre; of overlapping classes the highest value wins.
+    What does not count (--aoi, --bbox) gets no label: 255.
     """
     options = RasterizeOptions(
         classes=classes,
@@ -50,6 +53,8 @@ def rasterize(
             sparse=sparse,
             separate_px=separate,
         ),
+        aoi=aoi,
+        bbox=bbox,
         overwrite=overwrite,
     )
     from geounet.vector import rasterize as rasterize_vectors

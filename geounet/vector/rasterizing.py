@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
 
 from geounet.classes import NODATA, ClassInfo
-from geounet.errors import UsageError
+from geounet.errors import InputError, UsageError
 from geounet.progress import Progress, ProgressCallback, ignore_progress
 from geounet.raster import (
     LOCK_FILE,
@@ -23,10 +25,12 @@ from geounet.raster import (
     open_scene,
     write_part,
 )
+from geounet.vector.burning import rasterize_inside
 from geounet.vector.label_classes import resolve_legend
 from geounet.vector.label_options import LabelOptions
 from geounet.vector.labels import is_read_by_bounds, open_labels
 from geounet.vector.rasterize_options import RasterizeOptions
+from geounet.vector.reading import read_aoi
 from geounet.vector.source import is_vectors
 
 PART = 4096
@@ -86,12 +90,14 @@ def rasterize(
         raise UsageError(f"{vectors} is a raster already; give vectors")
     legend = resolve_legend(options.classes, [vectors], [grid], options.label_options)
     classes = legend.classes
+    limits = _find_limits(like, grid, options)
     counts = np.zeros(NODATA + 1, np.int64)
     notes: set[str | None] = set()
     with _workspace(output) as folder:
         parts = []
         progress(Progress("rasterize", 0, grid.extent.area, "px"))
         for window, values, note in _burn_parts(vectors, grid, classes, legend.options):
+            values = np.where(limits.hold(grid, window), values, np.uint8(NODATA))
             path = folder / f"{window.row_off}-{window.col_off}.tif"
             write_part(path, grid.crop(window), values, nodata=NODATA)
             parts.append((path, window))
@@ -106,6 +112,27 @@ def rasterize(
         note=next(iter(notes)),
         elapsed_s=time.monotonic() - started,
     )
+
+
+class _Limits(NamedTuple):
+    """Where there may be labels: pixels of a window whose centre is in the AOI, if there is one."""
+
+    area: Window
+    aoi: BaseGeometry | None
+
+    def hold(self, grid: Grid, window: Window) -> NDArray[np.bool_]:
+        """Whether pixels (H, W) are within them."""
+        inside = np.zeros(window.shape, np.bool_)
+        inside[window.intersect(self.area).relative_to(window).slices()] = True
+        return inside if self.aoi is None else inside & rasterize_inside(self.aoi, grid, window)
+
+
+def _find_limits(like: str | Path, grid: Grid, options: RasterizeOptions) -> _Limits:
+    aoi = None if options.aoi is None else read_aoi(options.aoi, grid)
+    area = grid.extent if options.bbox is None else grid.window_of(options.bbox)
+    if aoi is not None and not area.intersect(grid.window_of(aoi.bounds)).area:
+        raise InputError(f"{options.aoi} and --bbox have no pixel of {like} in common")
+    return _Limits(area, aoi)
 
 
 def _burn_parts(
