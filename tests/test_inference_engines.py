@@ -3,6 +3,7 @@
 import gc
 import importlib.util
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from rasters import read_raster, write_raster
 from test_inference_predict import make_pixels
 
 from geounet.errors import ResourceError, UsageError
-from geounet.inference import PredictOptions, TorchEngine, load_models, predict
+from geounet.inference import PredictOptions, TorchEngine, load_models, openvino_engine, predict
 from geounet.inference.starting import start_engine
 
 needs_openvino = pytest.mark.skipif(
@@ -53,6 +54,41 @@ def test_openvino_does_not_show_the_tiling(tmp_path):
         predict(scene, model, tmp_path / f"{tile}.tif", options)
     masks = [(tmp_path / f"{tile}.tif").read_bytes() for tile in (32, 512)]
     assert masks[0] == masks[1]
+
+
+@needs_openvino
+def test_openvino_compiles_once_for_batches_of_any_size(tmp_path, monkeypatch):
+    """Where tiles are skipped, each batch may be of another size."""
+    _, model = make_model(tmp_path)
+    shapes, original = [], openvino_engine._compile
+
+    def compile_once(model, runtime, shape):
+        shapes.append(shape)
+        return original(model, runtime, shape)
+
+    monkeypatch.setattr(openvino_engine, "_compile", compile_once)
+    engine = start_engine([model], np.dtype("uint8"), PredictOptions(engine="openvino"))
+    side = engine.geometry.stride * 4 + 2 * engine.geometry.read_margin
+    pixels = np.stack([make_pixels(side, side, seed=seed) for seed in range(4)])
+    valid = np.ones((4, side, side), bool)
+    valid[:, :30] = False
+    alone = [engine(pixels[i : i + 1], valid[i : i + 1])["mask"][0] for i in range(4)]
+    for size in (1, 2, 3, 4):
+        assert (engine(pixels[:size], valid[:size])["mask"] == np.stack(alone[:size])).all()
+    assert len(shapes) == 1
+
+
+@needs_openvino
+def test_openvino_is_called_from_several_threads(tmp_path):
+    _, model = make_model(tmp_path)
+    engine = start_engine([model], np.dtype("uint8"), PredictOptions(engine="openvino"))
+    side = engine.geometry.stride * 16 + 2 * engine.geometry.read_margin
+    pixels = [make_pixels(side, side, seed=seed)[None] for seed in range(8)]
+    valid = np.ones((1, side, side), bool)
+    expected = [engine(one, valid)["mask"] for one in pixels]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda one: engine(one, valid)["mask"], 8 * pixels))
+    assert all((a == b).all() for a, b in zip(found, 8 * expected, strict=True))
 
 
 @needs_openvino

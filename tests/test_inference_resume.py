@@ -14,8 +14,12 @@ from rasters import read_raster, write_raster
 from test_inference_predict import make_pixels
 
 from geounet.errors import InputError, Interrupted, ResourceError, UsageError
-from geounet.inference import PredictOptions, TorchEngine, keeping, parts, predict
-from geounet.raster import writing
+from geounet.inference import PredictOptions, TorchEngine, keeping, parts, plan, predict, provenance
+from geounet.inference.tiling import fit_tile
+from geounet.raster import Window, writing
+
+EXTENT = Window(row_off=0, col_off=0, height=200, width=90)
+"""Of the scene."""
 
 
 @pytest.fixture(scope="module")
@@ -112,12 +116,79 @@ def test_stops_gently_after_a_part(tmp_path, scene, model):
     assert (tmp_path / "mask.tif").read_bytes() == expected
 
 
-@pytest.mark.parametrize("batch", [2, 3, 4, 7])
-def test_batches_across_parts_of_other_heights(tmp_path, scene, model, batch):
-    """The last part may be lower, and its tiles with it."""
-    expected = expect_bytes(tmp_path, scene, model)
+@pytest.mark.parametrize("batch", [1, 2, 3, 7])
+def test_one_shape_of_tiles_in_all_parts(tmp_path, scene, model, monkeypatch, batch):
+    """The last part is lower, its tiles are not: an engine keeps memory for each shape."""
+    expected, shapes = expect_bytes(tmp_path, scene, model), set()
+    original = TorchEngine.__call__
+
+    def call(self, image, valid):
+        shapes.add(image.shape[1:])
+        return original(self, image, valid)
+
+    monkeypatch.setattr(TorchEngine, "__call__", call)
     predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32, batch=batch))
     assert (tmp_path / "mask.tif").read_bytes() == expected
+    assert len(shapes) == 1
+
+
+@pytest.mark.parametrize(
+    ("sides", "options", "tile"),
+    [
+        ((64,), PredictOptions(), 32),
+        ((64,), PredictOptions(tile=48), 48),
+        ((16,), PredictOptions(), 16),  # larger ones do not fit now
+    ],
+)
+def test_goes_on_with_the_tiles_it_began_with(
+    tmp_path, scene, model, monkeypatch, sides, options, tile
+):
+    """Another amount of memory may be free by then; what is asked for counts."""
+    expected = expect_bytes(tmp_path, scene, model)
+    with monkeypatch.context() as patch:
+        patch.setattr(plan, "TILE_SIDES", (32,))
+        fail_after(patch, 7, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            predict(scene, model, tmp_path / "mask.tif")
+    monkeypatch.setattr(plan, "TILE_SIDES", sides)
+    summary = predict(scene, model, tmp_path / "mask.tif", options)
+    assert summary.parts_resumed
+    assert summary.tile_shape[1] == fit_tile(EXTENT, tile, 4)[1]
+    assert (tmp_path / "mask.tif").read_bytes() == expected
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: "",
+        lambda text: "[]",
+        lambda text: text.replace('"part_rows"', '"rows"'),
+        lambda text: text.replace('"batch": 1', '"batch": "one"'),
+        lambda text: text.replace('"fingerprint": {', '"fingerprint": 1, "x": {'),
+    ],
+)
+def test_a_damaged_job_is_refused(tmp_path, scene, model, monkeypatch, damage):
+    with monkeypatch.context() as patch:
+        fail_after(patch, 7, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32))
+    job = tmp_path / "mask.tif.parts" / "job.json"
+    assert damage(job.read_text()) != job.read_text()
+    job.write_text(damage(job.read_text()))
+    with pytest.raises(InputError, match=r"without a readable job\.json.*--overwrite"):
+        predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32))
+
+
+def test_another_version_of_the_engine_is_another_run(tmp_path, scene, model, monkeypatch):
+    """It may compute another last bit, hence another label."""
+    with monkeypatch.context() as patch:
+        fail_after(patch, 7, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32, engine="torch"))
+    monkeypatch.setattr(provenance, "version", lambda name: "0.0")
+    with pytest.raises(InputError, match="another version of torch"):
+        predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32, engine="torch"))
 
 
 def test_a_vrt_follows_its_source(tmp_path, scene, model):

@@ -32,9 +32,12 @@ def compute_parts(
 ) -> None:
     """Predict and keep the given parts, one after the other; announce each that is on disk."""
     engine = run.engine
-    tiles = [
-        (part, tile) for part in parts for tile in list_tiles(run.plan, part, engine, run.scene)
-    ]
+
+    def tiles() -> Iterator[tuple[Window, Tile]]:  # anew each time: all take 450 bytes each
+        for part in parts:
+            for tile in list_tiles(run.plan, part, engine, run.scene):
+                yield part, tile
+
     stream = Stream(
         open_source=lambda: open_image(run.image, options),
         engine=engine_of_tiles(engine),
@@ -44,7 +47,7 @@ def compute_parts(
         watch=run.watch,
     )
     is_blended = isinstance(engine, BlendedEngine)  # whose tiles overlap
-    windows = parts if is_blended else [tile.write for _, tile in tiles]
+    windows = parts if is_blended else (tile.write for _, tile in tiles())
     total = sum(window.area for window in windows)
     done = 0
     progress(Progress("predict", done, total, "px"))
@@ -62,13 +65,13 @@ def compute_parts(
 
 
 def _keep_parts(
-    run: Run, tiles: Sequence[tuple[Window, Tile]], stream: Stream
+    run: Run, tiles: Callable[[], Iterator[tuple[Window, Tile]]], stream: Stream
 ) -> Iterator[tuple[Window, int]]:
     """Each part with the pixels of a piece that came, and with 0 once it is on disk."""
     with closing(stream.run(tiles)) as results:
         pieces = _count_tiles(run, results)
         if isinstance(run.engine, BlendedEngine):
-            pieces = blend_results(run.engine, tiles, pieces)
+            pieces = blend_results(run.engine, tiles(), pieces)
         for part, group in groupby(pieces, key=lambda piece: piece.part):
             for pixels in keep_part(run, part, group):
                 yield part, pixels

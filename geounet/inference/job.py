@@ -22,7 +22,7 @@ from geounet.raster import (
     read_tags,
 )
 
-JOB_FORMAT = 1
+JOB_FORMAT = 2
 JOB_FILE, PARTIAL_FILE = "job.json", "job.json.partial"
 
 MAX_NAME = 240
@@ -38,11 +38,11 @@ class Job:
 
     Attributes:
         folder: `OUT.parts/`.
-        part_rows: rows of a part; those of the run that began the job.
+        cut: how the run that began the job cuts it.
     """
 
     folder: Path
-    part_rows: int
+    cut: Mapping[str, Any]
 
     def part_path(self, kind: str, part: Window) -> Path:
         """The file of a part of an output ("mask", "confidence")."""
@@ -74,14 +74,14 @@ def lock_job(output: Path) -> Iterator[None]:
 
 
 def open_job(
-    output: Path, fingerprint: Mapping[str, Any], part_rows: int, *, overwrite: bool
+    output: Path, fingerprint: Mapping[str, Any], cut: Mapping[str, Any], *, overwrite: bool
 ) -> Job:
     """Begin a job, or go on with the same one; inside `lock_job`.
 
     Args:
         output: the file that the parts will become.
         fingerprint: everything that can change a pixel of the result, as JSON.
-        part_rows: rows of a part for a job that begins; one that goes on keeps its own.
+        cut: of a job that begins, as `describe_cut`; one that goes on keeps its own.
         overwrite: discard another job's parts rather than refuse them.
 
     Raises:
@@ -91,20 +91,20 @@ def open_job(
     folder = _name_folder(output)
     found = _read_job(folder)
     if found is not None and found.get("fingerprint") == json.loads(json.dumps(fingerprint)):
-        return Job(folder, int(found["part_rows"]))
+        return Job(folder, found["cut"])
     begun = {PARTIAL_FILE, LOCK_FILE}  # killed before it began
     if {file.name for file in folder.iterdir()} - begun and not overwrite:
         raise InputError(
             f"{folder} holds the parts of another run ({_difference(found, fingerprint)}); "
             "finish that run, or discard them with --overwrite"
         )
-    content = {"format": JOB_FORMAT, "fingerprint": fingerprint, "part_rows": part_rows}
+    content = {"format": JOB_FORMAT, "fingerprint": fingerprint, "cut": cut}
     partial = folder / PARTIAL_FILE
     with guard_writing(folder):
         _discard_parts(folder)
         partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
         publish(partial, folder / JOB_FILE)
-    return Job(folder, part_rows)
+    return Job(folder, cut)
 
 
 def find_finished(outputs: Iterable[Path], fingerprint: Mapping[str, Any]) -> set[Path]:
@@ -168,9 +168,14 @@ def _read_digest(path: Path) -> str | None:
 
 
 def _read_job(folder: Path) -> dict[str, Any] | None:
+    """What job.json says; None if it is not there, of another geounet, or damaged."""
     try:
         content = json.loads((folder / JOB_FILE).read_text(encoding="utf-8"))
-        return content if content["format"] == JOB_FORMAT else None
+        (height, width), cut = content["cut"]["tile_shape"], content["cut"]
+        numbers = (cut["part_rows"], height, width, cut["batch"])
+        is_sound = all(isinstance(n, int) and n > 0 for n in numbers)
+        is_sound &= content["format"] == JOB_FORMAT and isinstance(content["fingerprint"], dict)
+        return content if is_sound else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from functools import lru_cache, partial
+from threading import Lock
 from typing import Any, cast
 
 import numpy as np
@@ -21,11 +22,15 @@ DTYPES = ("uint8", "int8", "uint16", "int16", "float32")
 """Scenes that it computes as exactly as torch: it has no float64 on the CPU."""
 
 SHAPES_KEPT = 2
-"""Shapes for which the compiled model, with the memory of its activations, is kept."""
+"""Shapes of tiles for which the compiled model is kept."""
 
 
 class OpenVinoEngine:
-    """OpenVINO on the CPU, for scenes of one dtype."""
+    """OpenVINO on the CPU, for scenes of one dtype.
+
+    The tiles of a batch are computed one after the other: as fast, and compiled for their shape
+    only. One shape holds memory for its activations at a time.
+    """
 
     name = "openvino"
     ahead = 0
@@ -37,6 +42,8 @@ class OpenVinoEngine:
         self._dtype = np.dtype(np.float32) if dtype == np.uint16 else dtype
         self._model = _convert(predictor.eval(), self._dtype)
         self._compiled = lru_cache(SHAPES_KEPT)(partial(_compile, self._model, runtime))
+        self._latest: Any = None
+        self._lock = Lock()  # a compiled model computes one tile at a time
 
     def submit(self, image: NDArray[np.generic], valid: NDArray[np.bool_]) -> Pending:
         """See `Engine`."""
@@ -47,12 +54,22 @@ class OpenVinoEngine:
         # the converter does not know uint16; float32 holds all of them
         pixels = image.astype(self._dtype, copy=False)
         try:
-            results = self._compiled(pixels.shape)([pixels, valid])
+            with self._lock:
+                run = self._find_compiled((1, *pixels.shape[1:]))
+                tiles = [run([pixels[i : i + 1], valid[i : i + 1]]) for i in range(len(pixels))]
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
             raise MemoryError(str(error)) from error
-        return {kind: results[i] for i, kind in enumerate(_order(self.request.kinds))}
+        kinds = _order(self.request.kinds)
+        return {kind: _join([tile[i] for tile in tiles]) for i, kind in enumerate(kinds)}
+
+    def _find_compiled(self, shape: tuple[int, ...]) -> Any:  # noqa: ANN401 - has no types
+        compiled = self._compiled(shape)
+        if self._latest is not None and self._latest is not compiled:
+            self._latest.release_memory()
+        self._latest = compiled
+        return compiled
 
 
 def fits_openvino(runtime: Runtime, dtype: np.dtype[Any]) -> bool:
@@ -92,6 +109,10 @@ class _Ordered(nn.Module):
 
 def _order(kinds: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(kinds))
+
+
+def _join(arrays: list[NDArray[Any]]) -> NDArray[Any]:
+    return np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
 
 
 def _convert(predictor: Predictor, dtype: np.dtype[Any]) -> Any:  # noqa: ANN401 - has no types

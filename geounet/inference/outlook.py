@@ -97,7 +97,7 @@ def foresee(
             finished = find_finished(outputs.values(), fingerprint)
             refuse_existing(path for path in outputs.values() if path not in finished)
             refuse_polygons(outputs, finished, options.polygons)
-        parts = list_parts(plan, plan.part_rows, engine, scene)
+        parts = list_parts(plan, engine, scene)
         tiles = sum(1 for part in parts for _ in list_tiles(plan, part, engine, scene))
         per_tile = _time_tile(prepared)
         blanks = {k: engine.request.make_blank(k, engine.classes, (1, 1)) for k in _kinds(prepared)}
@@ -128,7 +128,7 @@ def _kinds(prepared: Prepared) -> tuple[str, ...]:
 def _time_tile(prepared: Prepared) -> float | None:
     """Seconds of a tile that needs the network, all pixels taken for data."""
     scene, _, engine, plan = prepared
-    parts = list_parts(plan, plan.part_rows, engine, scene)
+    parts = list_parts(plan, engine, scene)
     tiles = (tile for part in parts for tile in list_tiles(plan, part, engine, scene))
     elapsed = []
     for tile in islice(tiles, TIMED_TILES):

@@ -48,5 +48,10 @@ def plan_parts(extent: Window, part_rows: int, stride: int) -> Iterator[Window]:
     part are on the network's lattice.
     """
     aligned = extent.aligned(stride)
-    for band in aligned.blocks(max(stride, part_rows // stride * stride), aligned.width):
+    for band in aligned.blocks(cut_rows(part_rows, stride), aligned.width):
         yield band.intersect(extent)
+
+
+def cut_rows(part_rows: int, stride: int) -> int:
+    """Rows of the lattice that a part of so many rows takes: a multiple of the stride."""
+    return max(1, part_rows // stride) * stride

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import compress
+from threading import Lock
+from typing import Any
 
-from shapely import box
+import numpy as np
+import shapely
 from shapely.geometry.base import BaseGeometry
 
 from geounet.errors import InputError, ResourceError
@@ -15,13 +19,16 @@ from geounet.inference.blending import plan_blended_tiles
 from geounet.inference.budget import STRIP_BYTES, choose_limit, count_memory, count_output_bytes
 from geounet.inference.engine import Engine
 from geounet.inference.options import PredictOptions
-from geounet.inference.parts import choose_blended_rows, choose_part_rows, plan_parts
+from geounet.inference.parts import choose_blended_rows, choose_part_rows, cut_rows, plan_parts
 from geounet.inference.tiling import Tile, fit_tile, plan_tiles
 from geounet.models import Model
-from geounet.raster import SceneLike, Window
+from geounet.raster import Grid, SceneLike, Window
 
 TILE_SIDES = (2048, 1792, 1536, 1280, 1024, 896, 768, 640, 512, 384, 256, 128)
 """Tiles that `--tile auto` tries. The larger, the less is spent on margins."""
+
+_ASKING = Lock()
+"""Prepared geometries complete themselves when asked, and readers ask in threads of their own."""
 
 
 @dataclass(frozen=True)
@@ -71,33 +78,64 @@ def make_plan(
     return Plan(area, extent, aoi, tile_shape, batch, part_rows)
 
 
+def describe_cut(plan: Plan, options: PredictOptions) -> dict[str, Any]:
+    """How a plan cuts the work, and what of it was asked for, as JSON."""
+    return {
+        "part_rows": plan.part_rows,
+        "tile_shape": list(plan.tile_shape),
+        "batch": plan.batch,
+        "asked": [options.tile, options.batch, options.max_memory],
+    }
+
+
+def adopt_cut(plan: Plan, cut: Mapping[str, Any], engine: Engine, options: PredictOptions) -> Plan:
+    """The plan of a run that goes on: with the parts of the one that began the job.
+
+    Also with its tiles and batches, on whose shape the last bits of a score depend on some devices:
+    another amount of memory may be free now. Not if others are asked for, or if they would be too
+    large for a CPU's memory; a device's is found to be too small, and batches are halved.
+    """
+    plan = replace(plan, part_rows=cut["part_rows"])
+    tile_shape = cut["tile_shape"][0], cut["tile_shape"][1]
+    fits = engine.runtime.device.type != "cpu" or max(tile_shape) <= max(plan.tile_shape)
+    if not fits or cut["asked"] != describe_cut(plan, options)["asked"]:
+        return plan
+    return replace(plan, tile_shape=tile_shape, batch=cut["batch"])
+
+
 def list_tiles(plan: Plan, part: Window, engine: Engine, scene: SceneLike) -> Iterator[Tile]:
     """The tiles of a part that the AOI touches."""
-    for tile in _plan_part(plan, part, engine):
-        if plan.aoi is None or plan.aoi.intersects(box(*scene.grid.bounds(tile.write))):
-            yield tile
+    tiles = _plan_part(plan, part, engine)
+    return tiles if plan.aoi is None else _choose_touched(tiles, plan.aoi, scene.grid)
+
+
+def _choose_touched(tiles: Iterator[Tile], aoi: BaseGeometry, grid: Grid) -> Iterator[Tile]:
+    listed = list(tiles)
+    bounds = np.array([grid.bounds(tile.write) for tile in listed])
+    with _ASKING:
+        is_touched = shapely.intersects(aoi, shapely.box(*bounds.T))
+    return compress(listed, is_touched)
 
 
 def _plan_part(plan: Plan, part: Window, engine: Engine) -> Iterator[Tile]:
+    """All tiles of a part, of the same shape in every part: engines keep memory for each shape."""
     if isinstance(engine, BlendedEngine):
         yield from plan_blended_tiles(part, engine.blend)
         return
-    geometry = engine.geometry
-    height = min(plan.tile_shape[0], part.aligned(geometry.stride).height)
-    shape = (height, plan.tile_shape[1])
-    aligned = part.aligned(geometry.stride)
+    stride, margin = engine.geometry.stride, engine.geometry.read_margin
+    shape = (min(plan.tile_shape[0], cut_rows(plan.part_rows, stride)), plan.tile_shape[1])
+    aligned = part.aligned(stride)
     for column in aligned.blocks(aligned.height, shape[1]):  # as parts are written
-        region = column.intersect(part)
-        yield from plan_tiles(region, shape, geometry.stride, geometry.read_margin)
+        yield from plan_tiles(column.intersect(part), shape, stride, margin)
 
 
-def list_parts(plan: Plan, part_rows: int, engine: Engine, scene: SceneLike) -> list[Window]:
+def list_parts(plan: Plan, engine: Engine, scene: SceneLike) -> list[Window]:
     """The parts that have tiles, top to bottom.
 
     Raises:
         InputError: there is none.
     """
-    parts = plan_parts(plan.extent, part_rows, engine.geometry.stride)
+    parts = plan_parts(plan.extent, plan.part_rows, engine.geometry.stride)
     found = [part for part in parts if any(True for _ in list_tiles(plan, part, engine, scene))]
     if not found:
         raise InputError(f"the AOI and --bbox have no pixel of {scene.path} in common")

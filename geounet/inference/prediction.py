@@ -13,7 +13,7 @@ from geounet.inference.following import refuse_polygons, start_polygons
 from geounet.inference.job import find_finished, lock_job, open_job, refuse_existing
 from geounet.inference.loading import ModelLike
 from geounet.inference.options import PredictOptions
-from geounet.inference.plan import list_parts
+from geounet.inference.plan import adopt_cut, describe_cut, list_parts
 from geounet.inference.preparation import ImageLike, check_outputs, image_of, prepare
 from geounet.inference.provenance import make_fingerprint, make_tags
 from geounet.inference.run import Run
@@ -63,11 +63,13 @@ def predict(
         if not options.overwrite:
             refuse_existing(path for path in outputs.values() if path not in finished)
             refuse_polygons(outputs, finished, options.polygons)
-        list_parts(plan, plan.part_rows, engine, scene)  # refuses what has none, before it begins
-        job = open_job(outputs["mask"], fingerprint, plan.part_rows, overwrite=options.overwrite)
+        list_parts(plan, engine, scene)  # refuses what has none, before it begins
+        cut = describe_cut(plan, options)
+        job = open_job(outputs["mask"], fingerprint, cut, overwrite=options.overwrite)
+        plan = adopt_cut(plan, job.cut, engine, options)
         run = Run(image_of(image, scene), scene, models, engine, plan, job, outputs)
         run.watch.seconds["prepare"] = time.perf_counter() - started
-        parts = list_parts(plan, job.part_rows, engine, scene)
+        parts = list_parts(plan, engine, scene)
         if finished >= set(outputs.values()):
             run.count_classes(outputs["mask"])
             missing = []

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,13 @@ def make_fingerprint(
         "test-time augmentation": options.tta,
         "outputs": [*engine.request.kinds, engine.request.scores],
         "geounet": __version__,
+        **_describe_versions(engine),
     }
+
+
+def _describe_versions(engine: Engine) -> dict[str, str]:
+    """Of what runs the networks: another one may compute another last bit."""
+    return {f"version of {name}": version(name) for name in engine.name.split(" and ")}
 
 
 def _describe_grid(grid: Grid) -> list[Any]:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,15 +102,15 @@ class Stream:
     watch: Stopwatch = field(default_factory=Stopwatch)
     limit: Limit = field(default_factory=Limit)
 
-    def run(self, tiles: Sequence[tuple[Window, Tile]]) -> Generator[PredictedTile]:
-        """The results of (part, tile) pairs, in their order."""
+    def run(self, tiles: Callable[[], Iterable[tuple[Window, Tile]]]) -> Generator[PredictedTile]:
+        """The results of (part, tile) pairs, in their order. Each reader lists them anew."""
         readers = [
-            threaded(self._read(tiles[i :: self.readers], i), self.depth)
+            threaded(self._read(islice(tiles(), i, None, self.readers), i), self.depth)
             for i in range(self.readers)
         ]
         return threaded(self._predict(interleave(readers)), self.depth)
 
-    def _read(self, tiles: Sequence[tuple[Window, Tile]], reader: int) -> Generator[LoadedTile]:
+    def _read(self, tiles: Iterable[tuple[Window, Tile]], reader: int) -> Generator[LoadedTile]:
         stage = "read" if self.readers == 1 else f"read {reader}"
         with self.open_source() as scene:
             for part, tile in tiles:

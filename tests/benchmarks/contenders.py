@@ -162,7 +162,7 @@ def _read_batches(prepared: Prepared) -> Iterator[tuple[NDArray[Any], NDArray[np
     scene, _, engine, plan = prepared
     loaded = (
         load_tile(scene, part, tile, plan.aoi)
-        for part in list_parts(plan, plan.part_rows, engine, scene)
+        for part in list_parts(plan, engine, scene)
         for tile in list_tiles(plan, part, engine, scene)
     )
     for group in batch_tiles(loaded, plan.batch):
