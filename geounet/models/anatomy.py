@@ -78,4 +78,4 @@ def _count_products(network: nn.Module, bands: int) -> float:
     empty = copy.deepcopy(network).to("meta")
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         empty(torch.empty((1, bands, SIDE, SIDE), device="meta"))
-    return counter.get_total_flops() / 2
+    return float(counter.get_total_flops()) / 2
