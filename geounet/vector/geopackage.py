@@ -151,7 +151,7 @@ def count_rows(path: Path, layer: str, *, indexed: bool) -> int:
     """
     tables = [layer, f"rtree_{layer}_{GEOMETRY}"] if indexed else [layer]
     with _opened(path) as database:
-        counts = [database.execute(f"SELECT count(*) FROM {_quote(table)}") for table in tables]
+        counts = [database.execute(f"SELECT count(*) FROM {quote(table)}") for table in tables]
         return min(int(cursor.fetchone()[0]) for cursor in counts)
 
 
@@ -179,9 +179,9 @@ def read_names(path: Path, layer: str, value: str, name: str) -> dict[int, str]:
     Raises:
         sqlite3.Error: it cannot be read.
     """
-    columns = f"{_quote(value)}, {_quote(name)}"
+    columns = f"{quote(value)}, {quote(name)}"
     with _opened(path) as database:
-        found = database.execute(f"SELECT DISTINCT {columns} FROM {_quote(layer)}").fetchall()
+        found = database.execute(f"SELECT DISTINCT {columns} FROM {quote(layer)}").fetchall()
     return {int(number): str(text) for number, text in found if number is not None}
 
 
@@ -261,5 +261,6 @@ def _add_record(database: sqlite3.Connection, layer: str, addition: Addition) ->
     )
 
 
-def _quote(name: str) -> str:
+def quote(name: str) -> str:
+    """A name as it stands in SQL."""
     return '"' + name.replace('"', '""') + '"'

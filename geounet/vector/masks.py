@@ -66,6 +66,15 @@ class Strip:
     confidence: NDArray[Any] | None
     scores: NDArray[Any] | None
 
+    def split(self, rows: int) -> Iterator[Strip]:
+        """The same rows in strips of so many, or fewer at the end."""
+        for window in self.window.blocks(rows, self.window.width):
+            first = window.row_off - self.window.row_off
+            some = slice(first, first + window.height)
+            confidence = None if self.confidence is None else self.confidence[some]
+            scores = None if self.scores is None else self.scores[:, some]
+            yield Strip(window, self.values[some], confidence, scores)
+
 
 @dataclass(frozen=True)
 class MaskFiles:
@@ -209,8 +218,12 @@ def read_strips(
 
 def _read_values(mask: Raster, window: Window) -> NDArray[np.uint8]:
     pixels, valid = mask.read(window)
+    if mask.dtype == np.uint8:
+        values: NDArray[np.uint8] = pixels[0]
+        np.putmask(values, ~valid, NODATA)
+        return values
     values = np.where(valid, pixels[0], NODATA)
-    if mask.dtype != np.uint8 and values.size:
+    if values.size:
         low, high = int(values.min()), int(values.max())
         if low < 0 or high > NODATA:
             wrong = low if low < 0 else high

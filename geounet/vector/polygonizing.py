@@ -12,7 +12,7 @@ from pathlib import Path
 from geounet.classes import NODATA
 from geounet.errors import InputError
 from geounet.progress import Progress, ProgressCallback, ignore_progress
-from geounet.raster import ClassTable, Scene, read_class_table
+from geounet.raster import ClassTable, Scene, limit_cache, read_class_table
 from geounet.vector.columns import make_columns, make_layer
 from geounet.vector.layer import check_vector_output
 from geounet.vector.masks import (
@@ -31,6 +31,12 @@ from geounet.vector.polygonizer import Polygonizer, Regions
 from geounet.vector.projecting import choose_projection
 from geounet.vector.sieving import SieveCounts, make_sieve, sieve_strips
 from geounet.vector.writing import open_writer
+
+CACHE_BYTES = 64 * 2**20
+"""GDAL's block cache: each block is read once."""
+
+PART_PIXELS = 4 << 20
+"""Pixels after which complete regions are handed on: a strip may have very many."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,7 @@ def polygonize(
     """
     output = Path(output)
     with ExitStack() as stack:
+        stack.enter_context(limit_cache(CACHE_BYTES))
         scene = stack.enter_context(open_mask(mask))
         mode = {"overwrite": options.overwrite, "append": options.append}
         check_vector_output(output, scene.grid.crs, **mode)
@@ -178,6 +185,7 @@ def _find_regions(
     )
     progress(Progress("polygonize", 0, total, "px"))
     for strip in strips:
-        yield polygonizer.add(strip.values, strip.confidence, strip.scores)
+        for part in strip.split(max(1, PART_PIXELS // grid.width)):
+            yield polygonizer.add(part.values, part.confidence, part.scores)
         progress(Progress("polygonize", strip.window.row_end * grid.width, total, "px"))
     yield polygonizer.finish()

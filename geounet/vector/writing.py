@@ -1,14 +1,14 @@
 """Vector files that appear whole or not at all, written in batches and in bounded memory.
 
-Rows are collected in a plain GeoPackage, the *spool*, in a hidden folder beside the output. From
-there the layer is streamed into its final format once, and the file moved to its name. Rows are
-added to a copy of a file, which is then moved likewise.
+Rows are collected in a GeoPackage, the *spool*, in a hidden folder beside the output. It becomes
+the output if that is to be a new GeoPackage. Otherwise the layer is streamed into its final format
+once, and the file moved to its name. Rows are added to a copy of a file, which is then moved
+likewise.
 """
 
 from __future__ import annotations
 
 import sqlite3
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,7 +18,6 @@ import numpy as np
 import pyogrio.raw
 import shapely
 from numpy.typing import NDArray
-from pyproj import CRS
 
 from geounet.classes import ClassInfo
 from geounet.errors import ResourceError
@@ -35,6 +34,7 @@ from geounet.vector.geopackage import (
 )
 from geounet.vector.geoparquet import convert_to_geoparquet
 from geounet.vector.layer import Layer, check_vector_output
+from geounet.vector.spool import OPTIONS, Spool, allow_no_crs
 
 BATCH = 10_000
 """Rows that go to the spool at once."""
@@ -47,9 +47,6 @@ DRIVERS = {".gpkg": "GPKG", ".fgb": "FlatGeobuf"}
 
 SIDECARS = ("-wal", "-shm", "-journal")
 """What SQLite may have left beside a GeoPackage: it must not be taken for the next one's."""
-
-OPTIONS = {"GPKG": {"VERSION": "1.2"}}  # what GDAL wrote from 2.4 to 3.8, and all programs know
-"""Of GDAL, for new files by format."""
 
 
 class LayerWriter:
@@ -67,12 +64,10 @@ class LayerWriter:
         self._adds_to_file, self._adds_to_layer = there
         self._hash = RowsHash()
         self.layer = layer
-        self.rows = 0
-        self.bounds = np.full(4, np.nan)
-        self.spool = folder / "spool.gpkg"
+        self._becomes_file = path.suffix.lower() == ".gpkg" and not self._adds_to_file
         self._waiting: list[tuple[NDArray[np.object_], Mapping[str, NDArray[Any]]]] = []
-        nothing = {name: np.zeros(0, dtype) for name, dtype in layer.columns.items()}
-        self._append(np.zeros(0, np.object_), nothing, layer_options={"SPATIAL_INDEX": "NO"})
+        with _writing(path):
+            self._spool = Spool(folder / "spool.gpkg", layer, is_indexed=self._becomes_file)
 
     def require_names(self, name_field: str, names: Mapping[int, str]) -> None:
         """Nothing, if rows there already call the classes by these names, in this column.
@@ -114,19 +109,23 @@ class LayerWriter:
             ResourceError: it cannot be written; what was there before is untouched.
         """
         self._flush()
-        addition = Addition(source, self.rows, self._hash.hexdigest())
+        addition = Addition(source, self._spool.rows, self._hash.hexdigest())
         suffix = self.path.suffix.lower()
-        finished = self.spool.with_name(f"finished{suffix}")
+        finished = self._spool.path.with_name(f"finished{suffix}")
         with _writing(self.path):
+            self._spool.finish()
             if self._adds_to_layer and self._is_known(addition):
                 return False
             if self._adds_to_file:
                 copy_geopackage(self.path, finished)
             before = self._count(finished) if self._adds_to_layer else 0
-            self._convert(finished)
+            if self._becomes_file:
+                self._spool.path.rename(finished)
+            else:
+                self._convert(finished)
             if suffix == ".gpkg":
                 finish_geopackage(finished, self.layer.notes, classes, addition)
-            if not self._is_whole(self.spool) or not self._is_whole(finished, before):
+            if not self._is_whole(finished, before):
                 raise OSError("it came out incomplete")
             if not release(finished):
                 return False
@@ -140,7 +139,7 @@ class LayerWriter:
         return addition.sha256 in known
 
     def _count(self, path: Path) -> int:
-        return count_rows(path, self.layer.name, indexed=path != self.spool)
+        return count_rows(path, self.layer.name, indexed=True)
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -151,46 +150,25 @@ class LayerWriter:
             name: np.concatenate([some[name] for _, some in waiting]).astype(dtype)
             for name, dtype in self.layer.columns.items()
         }
-        self.rows += len(geometries)
-        bounds = shapely.total_bounds(geometries)
-        self.bounds[:2] = np.fmin(self.bounds[:2], bounds[:2])
-        self.bounds[2:] = np.fmax(self.bounds[2:], bounds[2:])
-        wkb = np.asarray(shapely.to_wkb(geometries), np.object_)
+        wkb = np.asarray(shapely.to_wkb(geometries, byte_order=1), np.object_)
         self._hash.add({**columns, GEOMETRY: wkb})
-        self._append(wkb, columns, append=True)
-
-    def _append(
-        self,
-        wkb: NDArray[np.object_],
-        columns: Mapping[str, NDArray[Any]],
-        **options: Any,  # noqa: ANN401  pyogrio's
-    ) -> None:
-        with _writing(self.path), _allow_no_crs(self.layer.crs):
-            pyogrio.raw.write(
-                self.spool,
-                wkb,
-                [columns[name] for name in self.layer.columns],
-                list(self.layer.columns),
-                driver="GPKG",
-                dataset_options=OPTIONS["GPKG"],
-                promote_to_multi=self.layer.geometry_type == "MultiPolygon",
-                **self.layer.gdal,
-                **options,
-            )
+        with _writing(self.path):
+            self._spool.add(shapely.bounds(geometries), wkb, columns)
 
     def _convert(self, target: Path) -> None:
-        suffix, layer = target.suffix, self.layer
+        suffix, layer, spool = target.suffix, self.layer, self._spool
         if suffix == ".parquet":
-            convert_to_geoparquet(self.spool, target, layer.crs, self.bounds, GROUP)
+            convert_to_geoparquet(spool.path, target, layer.crs, spool.bounds, GROUP)
         elif suffix == ".geojson" and layer.crs is not None:
-            convert_to_geojson(self.spool, target, layer.name, layer.crs, BATCH)
+            convert_to_geojson(spool.path, target, layer.name, layer.crs, BATCH)
         else:
             self._convert_by_gdal(target, DRIVERS[suffix])
 
     def _convert_by_gdal(self, target: Path, driver: str) -> None:
+        source = self._spool.path
         with (
-            pyogrio.raw.open_arrow(self.spool, use_pyarrow=False, batch_size=GROUP) as (meta, rows),
-            _allow_no_crs(self.layer.crs),
+            pyogrio.raw.open_arrow(source, use_pyarrow=False, batch_size=GROUP) as (meta, rows),
+            allow_no_crs(self.layer.crs),
         ):
             geometry = meta["geometry_name"]
             pyogrio.raw.write_arrow(
@@ -199,17 +177,17 @@ class LayerWriter:
                 driver=driver,
                 geometry_name=geometry,
                 append=self._adds_to_layer,
-                dataset_options=OPTIONS.get(driver),
+                dataset_options=OPTIONS if driver == "GPKG" else None,
                 **self.layer.gdal,
             )
 
     def _is_whole(self, path: Path, before: int = 0) -> bool:
         """Whether all rows are there: GDAL may be silent about a disk that was full at the end."""
         if path.suffix == ".gpkg":
-            return self._count(path) == before + self.rows
+            return self._count(path) == before + self._spool.rows
         if path.suffix == ".fgb":
             fids = pyogrio.raw.read(path, columns=[], read_geometry=False, return_fids=True)[1]
-            return len(fids) == self.rows
+            return len(fids) == self._spool.rows
         return True
 
 
@@ -247,17 +225,6 @@ def _clear(folder: Path) -> None:
         for file in folder.iterdir():
             if file.name != LOCK_FILE:
                 file.unlink()
-
-
-@contextmanager
-def _allow_no_crs(crs: CRS | None) -> Iterator[None]:
-    """Keep pyogrio from warning that there is no CRS where there is none."""
-    if crs is not None:
-        yield
-        return
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="'crs' was not provided")
-        yield
 
 
 @contextmanager
