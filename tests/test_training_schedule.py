@@ -5,7 +5,9 @@ import warnings
 import pytest
 import torch
 
-from geounet.training.schedule import Clock, one_cycle
+from geounet.training.schedule import Clock, Schedule, count_plateaus, make_schedule
+
+one_cycle = make_schedule("one-cycle", None).factor
 
 
 def test_one_cycle_is_that_of_torch():
@@ -56,3 +58,45 @@ def test_time_decides_where_it_runs_out_first():
     assert clock.position == 0.8
     clock.reserve_s = 30.0
     assert clock.position == 1
+
+
+def test_steps_to_come_are_told_from_the_time_that_is_left():
+    now = Time()
+    clock = Clock(1000, 60.0, started=100.0, now=now)
+    assert clock.expected_steps == 1000
+    clock.steps, now.seconds = 50, 115.0
+    assert clock.expected_steps == 200
+    clock.limit_s = None
+    assert clock.expected_steps == 1000
+
+
+def test_cosine_is_that_of_torch():
+    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1)
+    reference = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 100)
+    factor = Schedule("cosine", 0.0).factor
+    for step in range(100):
+        assert factor(step / 100) == pytest.approx(reference.get_last_lr()[0], abs=1e-5)
+        optimiser.step()
+        reference.step()
+
+
+@pytest.mark.parametrize("name", ["one-cycle", "cosine", "plateau"])
+def test_the_rate_rises_for_the_warm_up(name):
+    factor = Schedule(name, 0.2).factor
+    rates = [factor(k / 100) for k in range(21)]
+    assert rates[0] == pytest.approx(1 / 25)
+    assert rates == sorted(rates)
+    assert rates[20] == 1
+
+
+def test_plateaus_are_those_of_torch():
+    scores = [0.1, 0.2, 0.15, 0.2, 0.1, 0.2, 0.19, 0.3, *[0.3] * 13, 0.31, *[0.2] * 5]
+    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1)
+    reference = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimiser, mode="max", factor=0.3, patience=4, threshold=0
+    )
+    factor = Schedule("plateau", 0.05).factor
+    for count, score in enumerate(scores, 1):
+        reference.step(score)
+        assert factor(0.5, scores[:count]) == pytest.approx(reference.get_last_lr()[0])
+    assert count_plateaus(scores) == 4

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from geounet.cli import augmentation as a
+from geounet.cli import loss as c
 from geounet.cli import parameters as p
 from geounet.cli.bars import progress_bars
+from geounet.cli.boundary import stop_gently
 from geounet.cli.summary import figure, print_json, share
-from geounet.errors import UsageError
 from geounet.training.augment_options import choose_augmentation
+from geounet.training.loss_options import LossOptions
+from geounet.training.network_options import DEFAULT_ARCHITECTURE
 from geounet.training.options import TrainOptions
 from geounet.vector.label_options import LabelOptions
 
@@ -28,18 +31,23 @@ def train(
         list[str],
         typer.Argument(
             metavar="IMAGE...",
-            help="Labelled scenes: anything GDAL opens, or a folder.",
+            help="Labelled scenes: anything GDAL opens, or a folder. Alone, without --labels: a "
+            "folder with train/images, train/masks, val/..., test/..., or a CSV with the columns "
+            "image,labels,split,weight.",
         ),
     ],
-    labels: p.Labels,
     output: Annotated[
         Path,
         typer.Option("--output", "-o", metavar="FOLDER", help="Run folder, made new."),
     ],
+    labels: p.OptionalLabels = None,
     classes: p.Classes = None,
     class_field: p.ClassField = LabelOptions.class_field,
     line_width: p.LineWidth = LabelOptions.line_width_m,
-    ignore: p.Ignore = LabelOptions.ignore,
+    ignore: p.Ignore = None,
+    sparse: p.Sparse = LabelOptions.sparse,
+    threshold: p.Threshold = LabelOptions.threshold,
+    separate: p.Separate = LabelOptions.separate_px,
     bands: p.Bands = None,
     aoi: p.Aoi = None,
     bbox: p.Bbox = None,
@@ -63,26 +71,43 @@ def train(
         typer.Option(help="Share of the pixels to hold out.", rich_help_panel=p.INPUT),
     ] = TrainOptions.val_fraction,
     architecture: Annotated[
-        Literal["resunet", "unet"],
-        typer.Option(help="The network; unet is the paper's.", rich_help_panel=NETWORK),
-    ] = TrainOptions.architecture,  # type: ignore[assignment]
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default=DEFAULT_ARCHITECTURE,
+            help="resunet, unet (the paper's), lightunet, fcn32s, fcn16s, fcn8s, or "
+            "smp:<Name>:<encoder> of segmentation_models_pytorch.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = TrainOptions.architecture,
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL",
+            show_default="fresh weights",
+            help="Begin with this model's weights, also for other classes or bands.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = None,
     width: Annotated[
         int | None,
         typer.Option(
-            show_default="resunet 64, unet 32",
+            show_default="resunet 64, others 32",
             help="Channels of the first level.",
             rich_help_panel=NETWORK,
         ),
     ] = TrainOptions.width,
     depth: Annotated[
         int | None,
-        typer.Option(show_default="4", help="unet: number of poolings.", rich_help_panel=NETWORK),
+        typer.Option(
+            show_default="4", help="unet, lightunet: number of poolings.", rich_help_panel=NETWORK
+        ),
     ] = TrainOptions.depth,
     padding: Annotated[
         Literal["same", "valid"] | None,
         typer.Option(
             show_default="same",
-            help="unet: while training; prediction never pads.",
+            help="unet, lightunet: while training; prediction never pads.",
             rich_help_panel=NETWORK,
         ),
     ] = TrainOptions.padding,
@@ -108,6 +133,15 @@ def train(
             show_default="0", help="Of the lowest level's channels.", rich_help_panel=NETWORK
         ),
     ] = TrainOptions.dropout,
+    encoder_weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default="random",
+            help="smp: weights to fetch for the encoder, e.g. imagenet.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = TrainOptions.encoder_weights,
     epochs: Annotated[
         int,
         typer.Option(
@@ -130,12 +164,60 @@ def train(
     batch: Annotated[
         int, typer.Option(help="Chips per step.", rich_help_panel=LEARNING)
     ] = TrainOptions.batch,
+    accumulate: Annotated[
+        int, typer.Option(help="Batches per step.", rich_help_panel=LEARNING)
+    ] = TrainOptions.accumulate,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            metavar="EPOCHS",
+            show_default="no limit",
+            help="Be done after so many epochs without a better one.",
+            rich_help_panel=LEARNING,
+        ),
+    ] = TrainOptions.patience,
+    optimiser: Annotated[
+        Literal["adamw", "sgd"], typer.Option(help="sgd: the paper's.", rich_help_panel=LEARNING)
+    ] = TrainOptions.optimiser,
     lr: Annotated[
         float, typer.Option(help="Highest learning rate.", rich_help_panel=LEARNING)
     ] = TrainOptions.lr,
+    schedule: Annotated[
+        Literal["one-cycle", "cosine", "plateau"],
+        typer.Option(help="Of the learning rate.", rich_help_panel=LEARNING),
+    ] = TrainOptions.schedule,
+    warm_up: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            show_default="one-cycle 0.3, others 0.05",
+            help="Share of the run in which the learning rate rises.",
+            rich_help_panel=LEARNING,
+        ),
+    ] = TrainOptions.warm_up,
+    momentum: Annotated[
+        float, typer.Option(help="Of sgd.", rich_help_panel=LEARNING)
+    ] = TrainOptions.momentum,
     weight_decay: Annotated[
-        float, typer.Option(help="Of AdamW.", rich_help_panel=LEARNING)
+        float, typer.Option(help="Of all but biases and norms.", rich_help_panel=LEARNING)
     ] = TrainOptions.weight_decay,
+    clip: Annotated[
+        float,
+        typer.Option(help="Largest norm of a step's gradient; 0: any.", rich_help_panel=LEARNING),
+    ] = TrainOptions.clip,
+    ema: Annotated[
+        float,
+        typer.Option(
+            metavar="DECAY",
+            help="Average the weights, as 0.999, and keep them where they are better; 0: do not.",
+            rich_help_panel=LEARNING,
+        ),
+    ] = TrainOptions.ema,
+    loss: c.Sum = LossOptions.loss,
+    class_weights: c.Weights = LossOptions.class_weights,
+    label_smoothing: c.Smoothing = LossOptions.label_smoothing,
+    border_weight: c.BorderWeight = LossOptions.border_weight,
+    border_sigma: c.BorderSigma = LossOptions.border_sigma_px,
     augment: a.Preset = TrainOptions.augment,  # type: ignore[assignment]
     rotate: a.Rotate = None,
     scale: a.Scale = None,
@@ -154,15 +236,23 @@ def train(
     ] = TrainOptions.seed,
     device: p.Device = TrainOptions.device,
     precision: Annotated[
-        Literal["auto", "float32", "bfloat16"],
+        Literal["auto", "float32", "bfloat16", "float16"],
         typer.Option(
-            help="Arithmetic; auto: bfloat16 where the hardware has it.", rich_help_panel=p.SPEED
+            help="Arithmetic; auto: the fastest that the hardware has.", rich_help_panel=p.SPEED
         ),
     ] = TrainOptions.precision,
     workers: Annotated[
         int, typer.Option(help="Threads that read chips.", rich_help_panel=p.SPEED)
     ] = TrainOptions.workers,
     overwrite: p.Overwrite = TrainOptions.overwrite,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the run in the folder, if there is one.",
+            rich_help_panel=p.OUTPUT,
+        ),
+    ] = TrainOptions.resume,
     json: p.Json = False,
     quiet: p.Quiet = False,
 ) -> None:
@@ -171,30 +261,52 @@ def train(
     The run folder holds the best model (model.safetensors), its settings, history and pictures.
     Held-out blocks of the scenes tell how good it is.
     """
-    from geounet.raster import list_scenes
-
     options = TrainOptions(
         bands=bands,
         classes=classes,
-        label_options=LabelOptions(class_field=class_field, line_width_m=line_width, ignore=ignore),
-        val_images=tuple(scene for image in val_images or () for scene in list_scenes(image)),
+        label_options=LabelOptions(
+            class_field=class_field,
+            line_width_m=line_width,
+            ignore=ignore,
+            sparse=sparse,
+            threshold=threshold,
+            separate_px=separate,
+        ),
+        val_images=tuple(val_images or ()),
         val_labels=tuple(val_labels or ()),
         val_fraction=val_fraction,
         aoi=aoi,
         bbox=bbox,
         architecture=architecture,
+        init=init,
         width=width,
         depth=depth,
         padding=padding,
         norm=norm,
         blocks=blocks,
         dropout=dropout,
+        encoder_weights=encoder_weights,
         chip=chip,
         batch=batch,
         epochs=epochs,
         max_time_min=max_time,
+        accumulate=accumulate,
+        patience=patience,
+        optimiser=optimiser,
         lr=lr,
+        schedule=schedule,
+        warm_up=warm_up,
+        momentum=momentum,
         weight_decay=weight_decay,
+        clip=clip,
+        ema=ema,
+        loss_options=LossOptions(
+            loss=loss,
+            class_weights=class_weights,
+            label_smoothing=label_smoothing,
+            border_weight=border_weight,
+            border_sigma_px=border_sigma,
+        ),
         augment=choose_augmentation(
             augment,
             rotate_deg=rotate,
@@ -213,8 +325,8 @@ def train(
         workers=workers,
         seed=seed,
         overwrite=overwrite,
+        resume=resume,
     )
-    scenes, labels = _split_arguments(images, labels)
     if show_augmentation is not None:
         from geounet.training import show_augmentation as draw
 
@@ -223,25 +335,12 @@ def train(
         return
     from geounet.training import train as train_model
 
-    with progress_bars(quiet=quiet) as progress:
-        summary = train_model(scenes, labels, output, options, progress)
+    with progress_bars(quiet=quiet) as progress, stop_gently("the step that it is at") as stop:
+        summary = train_model(images, labels or (), output, options, progress, stop)
     if json:
         print_json(summary)
     if not quiet:
         typer.echo(describe(summary), err=True)
-
-
-def _split_arguments(images: list[str], labels: list[str]) -> tuple[list[str], list[str]]:
-    """The scenes of folders and files; labels as given."""
-    from geounet.raster import list_scenes
-
-    scenes = [scene for image in images for scene in list_scenes(image)]
-    if len(labels) not in (1, len(scenes)):
-        raise UsageError(
-            f"{len(labels)} labels for {len(scenes)} images; give one per image in their order, "
-            "a folder, or one file for all"
-        )
-    return scenes, labels
 
 
 def describe(summary: TrainSummary) -> str:
@@ -254,8 +353,18 @@ def describe(summary: TrainSummary) -> str:
         f"best of {summary.epochs} epochs: the {summary.best_epoch}.; {summary.chips} chips in "
         f"{summary.elapsed_s / 60:.1f} min on {summary.device} ({summary.precision}), "
         f"waiting for chips {waited}",
+        *_describe_test(summary),
         *(f"note: {note}" for note in summary.notes),
         f"look at {summary.output / 'examples.png'} and {summary.output / 'curves.png'}; next:",
         f"  geounet predict SCENE -m {summary.model} -o mask.tif",
     ]
     return "\n".join(lines)
+
+
+def _describe_test(summary: TrainSummary) -> list[str]:
+    """How good the model is on scenes that had no part in making it, if there are any."""
+    metrics = summary.test_metrics
+    if metrics is None:
+        return []
+    classes = ", ".join(f"{c.name} {figure(c.iou)}" for c in metrics.classes)
+    return [f"mean IoU {figure(metrics.mean_iou)} on the test scenes ({classes})"]

@@ -3,62 +3,96 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from itertools import islice
+from threading import Event
 
+from torch import nn
+
+from geounet.evaluation import Metrics
 from geounet.inference import make_engine
-from geounet.models import ModelSpec
 from geounet.progress import Progress, ProgressCallback
 from geounet.training.chips import ChipStream
 from geounet.training.history import Epoch
-from geounet.training.learner import Learner
-from geounet.training.loop import train_epoch
-from geounet.training.options import TrainOptions, count_epoch_chips
-from geounet.training.schedule import Clock
-from geounet.training.seeds import seed_step
+from geounet.training.loop import Stopped, train_epoch
+from geounet.training.run import Run, Unfinished
 from geounet.training.sources import SourceReader
-from geounet.training.task import Task, plan_chips
+from geounet.training.task import plan_chips
 from geounet.training.validation import validate
 
 
-def train_epochs(
-    learner: Learner,
-    spec: ModelSpec,
-    task: Task,
-    options: TrainOptions,
-    clock: Clock,
-    progress: ProgressCallback,
-) -> Iterator[Epoch]:
-    """Train and validate, epoch by epoch, until all are done or the time is up."""
-    inputs, steps = task.inputs, count_steps(task, options)
-    chip_plan = plan_chips(task, options)
-    shown: dict[str, float] = {}
+def train_epochs(run: Run, progress: ProgressCallback, stop: Event) -> Iterator[Epoch]:
+    """Train and validate from where the run is, until it is over; each finished epoch.
 
-    def report(values: Mapping[str, float]) -> None:
-        shown.update(values)
-        progress(Progress("train", clock.steps, clock.total_steps, "steps", dict(shown)))
-
-    stream = ChipStream(inputs.sources, inputs.reading, chip_plan, options.batch, options.workers)
+    Raises:
+        LossError: the loss is no longer a number.
+        Stopped: asked to, between two steps; the run is as it was after the last.
+    """
+    inputs, options = run.task.inputs, run.options
+    stream = ChipStream(
+        inputs.sources,
+        inputs.reading,
+        plan_chips(run.task, options),
+        options.batch,
+        options.workers,
+    )
+    done = len(run.epochs) * run.epoch_steps + len(run.current.losses)
+    read = stream.batches(
+        options.epochs, run.epoch_steps * options.accumulate, done * options.accumulate
+    )
     with (
-        closing(stream.batches(options.epochs, steps)) as batches,
+        closing(read) as batches,
         SourceReader(inputs.validation_sources, inputs.reading) as reader,
     ):
-        for number in range(1, options.epochs + 1):
-            seed = partial(seed_step, options.seed, number)
-            result = train_epoch(learner, islice(batches, steps), clock, seed, report)
-            validation_started = time.perf_counter()
-            engine = make_engine(learner.network, spec, learner.runtime)
-            metrics = validate(engine, reader, task.split.validation, spec.classes)
-            clock.reserve_s = time.perf_counter() - validation_started
-            report({"iou": metrics.mean_iou or 0.0})
-            yield Epoch(number, result, metrics, clock.elapsed_s)
-            if clock.position >= 1:
-                return
+        steps = zip(*[batches] * options.accumulate, strict=True)
+        evaluate = partial(_evaluate, run, reader)
+        while not run.is_over:
+            if stop.is_set():
+                raise Stopped
+            left = islice(steps, run.epoch_steps - len(run.current.losses))
+            train_epoch(run, left, lambda: _report(run, progress), stop)
+            ended = time.perf_counter()
+            yield _finish_epoch(run, evaluate)
+            _report(run, progress)
+            # what has been done since then, saving too, is to be done once more after the last step
+            run.clock.reserve_s = time.perf_counter() - ended
 
 
-def count_steps(task: Task, options: TrainOptions) -> int:
-    """Steps of an epoch."""
-    chips = count_epoch_chips(task.split.training_pixels, options.chip)
-    return -(-chips // options.batch)
+def _finish_epoch(run: Run, evaluate: Callable[[nn.Module], Metrics]) -> Epoch:
+    """Validate, the averaged weights too, and begin the next epoch."""
+    lr = run.learner.optimiser.param_groups[0]["lr"]
+    result = run.current.finish()
+    metrics, is_average = evaluate(run.learner.network), False
+    if run.learner.average is not None:
+        other = evaluate(run.learner.average.network)
+        if (other.mean_iou or 0.0) > (metrics.mean_iou or 0.0):
+            metrics, is_average = other, True
+    epoch = Epoch(len(run.epochs) + 1, result, metrics, run.clock.elapsed_s, lr, is_average)
+    run.epochs.append(epoch)
+    run.current = Unfinished()
+    return epoch
+
+
+def _evaluate(run: Run, reader: SourceReader, network: nn.Module) -> Metrics:
+    engine = make_engine(network, run.spec, run.learner.runtime)
+    return validate(engine, reader, run.task.split.validation, run.spec.classes)
+
+
+def _report(run: Run, progress: ProgressCallback) -> None:
+    """Where the run is, how good, how fast, and how much of its time it waits for chips."""
+    values: dict[str, float] = {}
+    past = [epoch.result for epoch in run.epochs]
+    if run.current.losses:
+        values["loss"] = float(run.current.losses[-1])
+    elif past:
+        values["loss"] = past[-1].loss
+    if run.epochs:
+        values["iou"] = run.epochs[-1].score
+    elapsed_s = run.current.elapsed_s + sum(result.elapsed_s for result in past)
+    if elapsed_s:
+        chips = run.clock.steps * run.options.accumulate * run.options.batch
+        waited_s = run.current.waiting_s + sum(result.waiting_s for result in past)
+        values |= {"lr": run.lr, "chips/s": chips / elapsed_s, "waiting": waited_s / elapsed_s}
+    progress(Progress("train", run.clock.steps, run.clock.expected_steps, "steps", values))

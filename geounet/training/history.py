@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from geounet.evaluation import Metrics
+from geounet.evaluation import ClassMetrics, Metrics
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,16 @@ class Epoch:
         result: of its training.
         metrics: of its validation.
         elapsed_s: seconds since the run began.
+        lr: learning rate of its last step.
+        is_average: whether the metrics are of the averaged weights, which were the better ones.
     """
 
     number: int
     result: EpochResult
     metrics: Metrics
     elapsed_s: float
+    lr: float
+    is_average: bool = False
 
     @property
     def score(self) -> float:
@@ -55,5 +61,20 @@ class Epoch:
             "mean_iou": self.metrics.mean_iou,
             "overall_accuracy": self.metrics.overall_accuracy,
             **ious,
+            "lr": self.lr,
+            "is_average": int(self.is_average),
             "elapsed_s": round(self.elapsed_s, 3),
         }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Epoch:
+        """Undo `dataclasses.asdict`."""
+        numbers = content["metrics"]
+        classes = tuple(ClassMetrics(**item) for item in numbers["classes"])
+        metrics = Metrics(**{**numbers, "classes": classes})
+        return cls(**{**content, "result": EpochResult(**content["result"]), "metrics": metrics})
+
+
+def find_best(epochs: list[Epoch]) -> Epoch:
+    """The epoch with the highest score; of several the first."""
+    return max(epochs, key=lambda epoch: epoch.score)

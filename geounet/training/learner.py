@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch import Generator, Tensor, nn
-from torch.optim import AdamW, Optimizer
+from torch import Generator, nn
+from torch.amp.grad_scaler import GradScaler
+from torch.optim import SGD, AdamW, Optimizer
 
 from geounet.inference import Runtime
 from geounet.models import ModelSpec
 from geounet.training.augmentation import Pixels, augment
-from geounet.training.losses import segmentation_loss
+from geounet.training.average import WeightAverage
+from geounet.training.losses import Loss, make_loss
 from geounet.training.normalisation import Normaliser
 from geounet.training.options import TrainOptions
 
@@ -24,39 +26,70 @@ class Learner:
 
     Attributes:
         network: in training form, on the device, channels last.
-        optimiser: of its parameters.
+        average: of the network's weights; None: none is kept.
+        optimiser: of the network's parameters.
+        scaler: of the loss, where float16 gradients would vanish.
         normalise: raw pixels to the device.
         augment: variation of batches.
-        loss: of scores (N, K, H, W) and labels (N, H, W).
+        loss: of scores, labels and border weights.
         lr: highest learning rate.
+        clip: largest norm of a step's gradient; 0: any.
         runtime: where the network is, and the arithmetic of its convolutions.
     """
 
     network: nn.Module
+    average: WeightAverage | None
     optimiser: Optimizer
+    scaler: GradScaler
     normalise: Normaliser
     augment: Callable[[Pixels, Generator], Pixels]
-    loss: Callable[[Tensor, Tensor], Tensor]
+    loss: Loss
     lr: float
+    clip: float
     runtime: Runtime
 
 
 def make_learner(
     network: nn.Module, spec: ModelSpec, options: TrainOptions, runtime: Runtime
 ) -> Learner:
-    """A network about to learn, on its device. AdamW; biases and norms do not decay."""
+    """A network about to learn, on its device.
+
+    Args:
+        network: with fresh weights.
+        spec: how to normalise, and how common the classes are.
+        options: with a learning rate.
+        runtime: where, and in which arithmetic.
+    """
+    shares = [spec.training["class_shares"][item.name] for item in spec.classes]
     network = network.to(runtime.device).to(memory_format=torch.channels_last)
-    parameters = list(network.parameters())
+    return Learner(
+        network=network,
+        average=WeightAverage(network, options.ema) if options.ema else None,
+        optimiser=make_optimiser(network, options, runtime.device),
+        scaler=GradScaler(runtime.device.type, enabled=runtime.precision == "float16"),
+        normalise=Normaliser(spec.bands, runtime.device),
+        augment=partial(augment, options.augmentation, options.chip),
+        loss=make_loss(options.loss_options, shares, runtime.device),
+        lr=options.lr,
+        clip=options.clip,
+        runtime=runtime,
+    )
+
+
+def make_optimiser(network: nn.Module, options: TrainOptions, device: torch.device) -> Optimizer:
+    """AdamW or SGD; biases and norms do not decay."""
+    parameters = [p for p in network.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": options.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return Learner(
-        network=network,
-        optimiser=AdamW(groups, lr=options.lr),
-        normalise=Normaliser(spec.bands, runtime.device),
-        augment=partial(augment, options.augmentation, options.chip),
-        loss=segmentation_loss,
-        lr=options.lr,
-        runtime=runtime,
-    )
+    fused = _has_fused(device)
+    if options.optimiser == "sgd":
+        return SGD(groups, lr=options.lr, momentum=options.momentum, fused=fused)
+    return AdamW(groups, lr=options.lr, fused=fused)
+
+
+def _has_fused(device: torch.device) -> bool:
+    """Whether torch updates all weights in one kernel there: since 2.4 on the CPU too."""
+    is_recent = tuple(int(part) for part in torch.__version__.split(".")[:2]) >= (2, 4)
+    return device.type == "cuda" or (device.type == "cpu" and is_recent)

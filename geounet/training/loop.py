@@ -4,71 +4,102 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from threading import Event
 
-import torch
-from torch import Generator, Tensor
+import numpy as np
 
 from geounet.errors import InputError
 from geounet.training.chips import Batch
-from geounet.training.history import EpochResult
-from geounet.training.learner import Learner
-from geounet.training.schedule import Clock, one_cycle
+from geounet.training.run import Run
+from geounet.training.seeds import seed_step
 from geounet.training.step import take_step
 
 REPORT_EVERY = 4
 """Steps between looks at the loss: each waits for the device."""
 
 
+class Stopped(Exception):
+    """The run was asked to stop, and has done so between two steps."""
+
+
+class LossError(InputError):
+    """The loss is no longer a number.
+
+    Attributes:
+        arrays: image, valid and labels of the step's chips.
+    """
+
+    def __init__(self, message: str, batches: Sequence[Batch]) -> None:
+        super().__init__(message)
+        self.arrays = {
+            name: np.concatenate([getattr(batch, name) for batch in batches])
+            for name in ("image", "valid", "labels")
+        }
+
+
 def train_epoch(
-    learner: Learner,
-    batches: Iterable[Batch],
-    clock: Clock,
-    seed_step: Callable[[int], Generator],
-    report: Callable[[Mapping[str, float]], None],
-) -> EpochResult:
-    """One step per batch, until the batches or the clock run out.
+    run: Run,
+    steps: Iterable[Sequence[Batch]],
+    report: Callable[[], None],
+    stop: Event,
+) -> None:
+    """Take the steps that the current epoch still lacks, until they or the clock run out.
+
+    Args:
+        run: changes.
+        steps: batches of each.
+        report: called every few steps.
+        stop: when set, the step under way is the last.
 
     Raises:
-        InputError: the loss is no longer a number.
+        LossError: the loss is no longer a number.
+        Stopped: before the epoch is over.
     """
-    started, waiting = time.perf_counter(), Waiting(batches)
-    learner.network.train()
-    losses: list[Tensor] = []
-    for batch in waiting:
-        lr = learner.lr * one_cycle(clock.position)
-        losses.append(take_step(learner, batch, lr, seed_step(len(losses))))
-        clock.steps += 1
-        if len(losses) % REPORT_EVERY == 1:
-            report({"loss": _check_loss(losses[-1], clock.steps), "lr": lr})
-        if clock.position >= 1:
+    run.learner.network.train()
+    seen: list[Sequence[Batch]] = []
+    for batches in measure_steps(run, steps):
+        losses = run.current.losses
+        generator = seed_step(run.options.seed, len(run.epochs) + 1, len(losses))
+        losses.append(take_step(run.learner, batches, run.lr, generator))
+        run.clock.steps += 1
+        if run.learner.average is not None:
+            run.learner.average.update(run.learner.network, run.clock.steps)
+        seen.append(batches)
+        if len(losses) % REPORT_EVERY == 1 or stop.is_set():
+            check_losses(run, seen)
+            report()
+            seen.clear()
+        if stop.is_set():
+            raise Stopped
+        if run.clock.position >= 1:
             break
-    loss = _check_loss(torch.stack(losses).mean(), clock.steps)
-    return EpochResult(loss, len(losses), time.perf_counter() - started, waiting.elapsed_s)
+    check_losses(run, seen)
 
 
-class Waiting(Iterable[Batch]):
-    """Batches, and the seconds that were spent waiting for them."""
-
-    def __init__(self, batches: Iterable[Batch]) -> None:
-        self.elapsed_s = 0.0
-        self._batches = iter(batches)
-
-    def __iter__(self) -> Iterator[Batch]:
-        while True:
-            started = time.perf_counter()
-            batch = next(self._batches, None)
-            self.elapsed_s += time.perf_counter() - started
-            if batch is None:
-                return
-            yield batch
+def measure_steps(run: Run, steps: Iterable[Sequence[Batch]]) -> Iterator[Sequence[Batch]]:
+    """The batches of each step; what it took, and what was waiting for it, is added up."""
+    iterator = iter(steps)
+    while True:
+        started = time.perf_counter()
+        batches = next(iterator, None)
+        run.current.waiting_s += time.perf_counter() - started
+        if batches is None:
+            return
+        try:
+            yield batches
+        finally:
+            run.current.elapsed_s += time.perf_counter() - started
 
 
-def _check_loss(loss: Tensor, steps: int) -> float:
-    value = float(loss)
-    if not math.isfinite(value):
-        raise InputError(
-            f"the loss became {value} at step {steps}; lower --lr, or look for extreme values in "
-            "the images with `geounet info`"
-        )
-    return value
+def check_losses(run: Run, seen: Sequence[Sequence[Batch]]) -> None:
+    """See that the losses of the last steps are numbers.
+
+    Raises:
+        LossError: one is not.
+    """
+    values = run.current.list_losses()[-len(seen) :] if seen else []
+    first = run.clock.steps - len(seen) + 1
+    for step, (value, batches) in enumerate(zip(values, seen, strict=True), first):
+        if not math.isfinite(value):
+            raise LossError(f"the loss became {value} at step {step}", batches)

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import cast
 
 import torch
 from torch import nn
 
 from geounet.errors import ResourceError, UsageError
 from geounet.inference import Runtime, is_out_of_memory, resolve_runtime
-from geounet.models import Geometry, build_network
+from geounet.models import Geometry, build_network, load_model, transfer_weights
 from geounet.training.options import TrainOptions
 from geounet.training.task import Inputs
 
+ENCODER_STRIDE = 32
+"""Of the encoders of segmentation_models_pytorch."""
+
 
 def resolve_training_runtime(options: TrainOptions) -> Runtime:
-    """The device, and bfloat16 where its hardware has it, else float32."""
-    runtime = resolve_runtime(options.device, options.precision)
-    if runtime.precision == "float16":  # it would need a scaled loss
-        return Runtime(runtime.device, "float32")
-    return runtime
+    """The device, and half precision where its hardware has it, else float32."""
+    return resolve_runtime(options.device, options.precision)
 
 
 def build_training_network(inputs: Inputs, options: TrainOptions) -> nn.Module:
-    """A network with fresh weights that fits the inputs and the chips.
+    """A network with fresh weights, or those of `--init`, that fits the inputs and the chips.
 
     Raises:
         UsageError: there is one class, or the chips are too small or of a wrong size.
+        ModelError: there is no such network, or `--init` is no model of it.
+        ResourceError: weights that are asked for cannot be fetched.
     """
     bands, classes = len(inputs.band_names), len(inputs.classes)
     if classes < 2:
@@ -36,8 +37,11 @@ def build_training_network(inputs: Inputs, options: TrainOptions) -> nn.Module:
             f"there is one class, {inputs.classes[0].name}; a map needs two: "
             "name all with --classes"
         )
-    network = build_network(options.architecture, bands, classes, options.network_arguments)
-    stride = cast(Geometry, network.geometry).stride
+    architecture, arguments = options.network
+    network = build_network(architecture, bands, classes, arguments)
+    if options.init is not None:
+        transfer_weights(network, inputs.band_names, inputs.classes, load_model(options.init))
+    stride = find_training_geometry(network, options).stride
     if options.chip % stride:
         raise UsageError(f"--chip is {options.chip}; this network needs a multiple of {stride}")
     if options.chip == stride and options.batch == 1 and _is_normalised(network, options):
@@ -46,6 +50,15 @@ def build_training_network(inputs: Inputs, options: TrainOptions) -> nn.Module:
             f"too little to normalise; give --batch 2 or --chip {2 * stride}"
         )
     return network
+
+
+def find_training_geometry(network: nn.Module, options: TrainOptions) -> Geometry:
+    """The network's own; of one without a finite margin what its chips show it.
+
+    Half a chip is the context of its middle. Its poolings end at a 32nd of the resolution.
+    """
+    own: Geometry | None = getattr(network, "geometry", None)
+    return own or Geometry(ENCODER_STRIDE, options.chip // 2, options.chip // 2, spare=0)
 
 
 @contextmanager
@@ -63,5 +76,5 @@ def memory_watched(device: torch.device) -> Iterator[None]:
 
 def _is_normalised(network: nn.Module, options: TrainOptions) -> bool:
     """Whether the batch is normalised at the lowest level, and no context adds pixels there."""
-    padded = options.network_arguments.get("padding") != "valid"
+    padded = options.network[1].get("padding") != "valid"
     return padded and any(isinstance(module, nn.BatchNorm2d) for module in network.modules())

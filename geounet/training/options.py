@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from geounet.classes import ClassInfo
 from geounet.errors import UsageError
 from geounet.training.augment_options import PRESETS, Augment, AugmentOptions
+from geounet.training.loss_options import LossOptions
+from geounet.training.network_options import ARGUMENT_NAMES, resolve_network
+from geounet.training.schedule import ScheduleName
 from geounet.vector.label_options import LabelOptions
 
 if TYPE_CHECKING:
@@ -17,13 +21,8 @@ if TYPE_CHECKING:
 
 Norm = Literal["batch", "none"]
 Padding = Literal["same", "valid"]
-TrainPrecision = Literal["auto", "float32", "bfloat16"]
-
-NETWORK_ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
-    "unet": {"width": 32, "depth": 4, "padding": "same", "norm": "batch", "dropout": 0.0},
-    "resunet": {"width": 64, "blocks": (1, 1, 1, 1), "dropout": 0.0},
-}
-"""What each architecture takes, with the default for training."""
+Optimiser = Literal["adamw", "sgd"]
+TrainPrecision = Literal["auto", "float32", "bfloat16", "float16"]
 
 SEEDS = 2**64
 """How many there are."""
@@ -33,6 +32,24 @@ EPOCH_CHIPS = (192, 2048)
 
 EPOCH_COVERAGE = 2
 """How often an epoch covers the training pixels, within the limits above."""
+
+NUMBERS: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
+    (
+        ("width", "depth", "chip", "batch", "accumulate", "epochs", "patience"),
+        lambda value: value >= 1,
+        "1 or more",
+    ),
+    (("lr", "max_time_min"), lambda value: 0 < value < math.inf, "a positive number"),
+    (("val_fraction",), lambda value: 0 < value <= 0.5, "a share from above 0 to 0.5"),
+    (
+        ("dropout", "warm_up", "momentum", "ema"),
+        lambda value: 0 <= value < 1,
+        "a number from 0 to below 1",
+    ),
+    (("weight_decay", "workers", "clip"), lambda value: 0 <= value < math.inf, "0 or more"),
+    (("seed",), lambda value: 0 <= value < SEEDS, f"a whole number from 0 to {SEEDS - 1}"),
+)
+"""Options, whether a number is one of theirs, and which are."""
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: the command line reads the defaults
@@ -48,26 +65,39 @@ class TrainOptions:
         val_fraction: share of the training scenes' pixels to hold out.
         aoi: vector file; no pixel outside its polygons is used for anything.
         bbox: west, south, east, north in the scenes' CRS; no pixel outside is used for anything.
-        architecture: key of `geounet.models.ARCHITECTURES`.
+        architecture: key of `geounet.models.ARCHITECTURES` or `smp:<Name>:<encoder>`; None:
+            `DEFAULT_ARCHITECTURE`, or that of `init`.
+        init: model whose weights to begin with, matched by the names of bands and classes.
         width: channels of the first level or stage.
-        depth: number of poolings, of a unet.
-        padding: of a unet: "same", or "valid": training without padding, as in the paper.
-        norm: of a unet: "batch" for BatchNorm, or "none" as in the paper.
+        depth: number of poolings, of a unet or lightunet.
+        padding: of these: "same", or "valid": training without padding, as in the paper.
+        norm: of these: "batch" for BatchNorm, or "none" as in the paper.
         blocks: residual blocks in each of the four stages, of a resunet.
-        dropout: probability of dropping channels at the lowest level. For these six, None is the
-            architecture's own default (`NETWORK_ARGUMENTS`).
+        dropout: probability of dropping channels at the lowest level.
+        encoder_weights: of a network of segmentation_models_pytorch, fetched ("imagenet"). For
+            these seven, None is the architecture's own default (`NETWORK_ARGUMENTS`).
         chip: side of the training samples in pixels.
-        batch: chips per step.
+        batch: chips that go through the network together.
+        accumulate: such batches per step.
         epochs: times to train on `count_epoch_chips` chips, then validate.
         max_time_min: minutes after which to be done, learning rate and all; None: no limit.
-        lr: highest learning rate of the one-cycle schedule.
-        weight_decay: of AdamW.
+        patience: epochs without a better one after which to be done; None: no limit.
+        optimiser: "adamw", or "sgd" as in the paper.
+        lr: highest learning rate.
+        schedule: of the learning rate: "one-cycle", "cosine" or "plateau".
+        warm_up: share of the run in which the learning rate rises; None: the schedule's own.
+        momentum: of SGD; 0.99 as in the paper.
+        weight_decay: of either.
+        clip: largest norm of a step's gradient; 0: any.
+        ema: decay of a moving average of the weights, which is kept where it is better; 0: none.
+        loss_options: what is to be minimised.
         augment: how far chips are varied: key of `PRESETS`, or amplitudes of one's own.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: arithmetic; "auto": bfloat16 where the hardware has it.
         workers: threads that read chips.
         seed: of the split, the weights, the chips and their augmentation.
         overwrite: replace the files of an earlier run in the run folder.
+        resume: go on with the run in the run folder, if there is one.
     """
 
     bands: tuple[int, ...] | None = None
@@ -78,51 +108,49 @@ class TrainOptions:
     val_fraction: float = 0.1
     aoi: str | Path | None = None
     bbox: Bounds | None = None
-    architecture: str = "resunet"
+    architecture: str | None = None
+    init: str | Path | None = None
     width: int | None = None
     depth: int | None = None
     padding: Padding | None = None
     norm: Norm | None = None
     blocks: tuple[int, ...] | None = None
     dropout: float | None = None
+    encoder_weights: str | None = None
     chip: int = 256
     batch: int = 8
+    accumulate: int = 1
     epochs: int = 22
     max_time_min: float | None = None
+    patience: int | None = None
+    optimiser: Optimiser = "adamw"
     lr: float = 3e-3
+    schedule: ScheduleName = "one-cycle"
+    warm_up: float | None = None
+    momentum: float = 0.99
     weight_decay: float = 0.01
+    clip: float = 1.0
+    ema: float = 0.0
+    loss_options: LossOptions = LossOptions()  # noqa: RUF009  frozen
     augment: Augment | AugmentOptions = "standard"
     device: str = "auto"
     precision: TrainPrecision = "auto"
     workers: int = 2
     seed: int = 0
     overwrite: bool = False
+    resume: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("width", "depth", "chip", "batch", "epochs"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"--{name} is {value}; give 1 or more")
-        for name in ("lr", "max_time_min"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise UsageError(
-                    f"--{name.split('_min')[0].replace('_', '-')} is {value}; "
-                    "give a positive number"
-                )
-        if not 0 < self.val_fraction <= 0.5:
-            raise UsageError(
-                f"--val-fraction is {self.val_fraction}; give a share from above 0 to 0.5"
-            )
-        if not 0 <= (self.dropout or 0) < 1 or self.weight_decay < 0 or self.workers < 0:
-            raise UsageError(
-                "--dropout must be from 0 to below 1, --weight-decay and --workers not negative; "
-                f"found {self.dropout}, {self.weight_decay}, {self.workers}"
-            )
-        if not 0 <= self.seed < SEEDS:
-            raise UsageError(f"--seed is {self.seed}; give a whole number from 0 to {SEEDS - 1}")
+        for names, is_legal, legal in NUMBERS:
+            for name in names:
+                value = getattr(self, name)
+                if value is not None and not is_legal(value):
+                    option = name.removesuffix("_min").replace("_", "-")
+                    raise UsageError(f"--{option} is {value}; give {legal}")
         if bool(self.val_images) != bool(self.val_labels):
             raise UsageError("--val-images and --val-labels go together; give both or none")
+        if self.resume and self.overwrite:
+            raise UsageError("--resume goes on with a run, --overwrite starts anew; give one")
 
     @property
     def max_time_s(self) -> float | None:
@@ -130,30 +158,29 @@ class TrainOptions:
         return None if self.max_time_min is None else 60 * self.max_time_min
 
     @property
+    def labelling(self) -> LabelOptions:
+        """How the labels are to be understood: for border weights, with gaps to be weighted."""
+        if self.loss_options.borders is None or self.label_options.separate_px is not None:
+            return self.label_options
+        return replace(self.label_options, separate_px=1)
+
+    @property
     def augmentation(self) -> AugmentOptions:
         """How far chips are varied."""
         return PRESETS[self.augment] if isinstance(self.augment, str) else self.augment
 
     @property
-    def network_arguments(self) -> dict[str, Any]:
-        """Keyword arguments of the architecture.
+    def network(self) -> tuple[str, dict[str, Any]]:
+        """The architecture, and all its keyword arguments except bands and classes.
 
         Raises:
-            UsageError: there is no such architecture, or it takes no such argument.
+            UsageError: there is no such architecture, it takes no such argument, or `init` is
+                another.
+            ModelError: `init` is no model of geounet's.
         """
-        known = NETWORK_ARGUMENTS.get(self.architecture)
-        if known is None:
-            names = ", ".join(NETWORK_ARGUMENTS)
-            raise UsageError(f"--architecture {self.architecture}; choose from: {names}")
-        given = {
-            name: getattr(self, name) for names in NETWORK_ARGUMENTS.values() for name in names
-        }
+        given = {name: getattr(self, name) for name in ARGUMENT_NAMES}
         given = {name: value for name, value in given.items() if value is not None}
-        if extra := sorted(given.keys() - known.keys()):
-            raise UsageError(
-                f"--{extra[0]} does not go with --architecture {self.architecture}; leave it out"
-            )
-        return {**known, **given}
+        return resolve_network(self.architecture, self.init, given)
 
 
 def count_epoch_chips(training_pixels: int, chip: int) -> int:

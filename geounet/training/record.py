@@ -1,4 +1,8 @@
-"""What a run has reached, kept on disk after every epoch."""
+"""What a run has reached, kept on disk after every epoch.
+
+The order in which files appear makes any moment a good one to be killed at: the model of a new best
+epoch is laid ready, then the state is replaced, then the model is. Who goes on finishes that.
+"""
 
 from __future__ import annotations
 
@@ -8,63 +12,93 @@ from typing import Any
 
 from torch import nn
 
-from geounet.models import ModelSpec, save_model
+from geounet.models import ModelSpec, read_spec, save_model
 from geounet.training.figures import draw_curves
 from geounet.training.history import Epoch
+from geounet.training.run import Run
 from geounet.training.run_folder import RunFolder
+from geounet.training.state import State, save_state
 
 
 class Record:
-    """The epochs of a run; the best network so far is in the run folder.
+    """The files of a run. What an earlier run left there stays until this one saves something."""
 
-    What an earlier run left there stays until this one has a model.
-    """
-
-    def __init__(self, folder: RunFolder, spec: ModelSpec, settings: Mapping[str, Any]) -> None:
+    def __init__(self, folder: RunFolder, settings: Mapping[str, Any]) -> None:
         self.folder = folder
-        self.spec = spec
         self.settings = settings
-        self.epochs: list[Epoch] = []
+        self._is_begun = False
 
-    @property
-    def best(self) -> Epoch:
-        """The epoch with the highest score; of several the first."""
-        return max(self.epochs, key=lambda epoch: epoch.score)
+    def go_on(self, state: State) -> None:
+        """Bring the folder to where the state is."""
+        self._is_begun = True
+        self.folder.write_settings(self.settings)
+        ready, best = self.folder.next_model, state.best
+        if ready.exists() and best and read_spec(ready).training.get("epoch") == best.number:
+            ready.replace(self.folder.model)
+        self.folder.clear()
 
-    def add(self, epoch: Epoch, network: nn.Module) -> None:
-        """Keep the epoch, and the network if it is the best so far."""
-        if not self.epochs or epoch.score > self.best.score:
-            save_model(self.folder.model, network, self._describe(epoch))
-        if not self.epochs:
-            self.folder.remove_reports()
-            self.folder.write_settings(self.settings)
-        self.epochs.append(epoch)
-        rows = [epoch.to_row() for epoch in self.epochs]
-        self.folder.write_history(rows)
-        names = [item.name for item in self.spec.classes]
-        self.folder.write_figure("curves.png", draw_curves(rows, names))
+    def add(self, run: Run) -> None:
+        """Keep the run after an epoch, and its network if it is the best so far."""
+        is_best = run.best is run.epochs[-1]
+        if is_best:
+            self._begin()
+            save_model(self.folder.next_model, _best_network(run), describe_best(run))
+        self.save(run)
+        if is_best:
+            self.folder.next_model.replace(self.folder.model)
+        self.draw(run)
 
-    def describe_interruption(self) -> str:
-        """What exists after an interruption, in one line."""
-        if not self.epochs:
-            model = self.folder.model
-            left = (
-                f"{model} is still the earlier one"
-                if model.exists()
-                else f"{self.folder.path} holds no model yet"
+    def save(self, run: Run) -> None:
+        """Keep the state of the run as it is."""
+        self._begin()
+        save_state(self.folder.state, run, self.settings)
+
+    def draw(self, run: Run) -> None:
+        """What tells of the epochs so far."""
+        if run.epochs:
+            rows = [epoch.to_row() for epoch in run.epochs]
+            self.folder.write_history(rows)
+            names = [item.name for item in run.spec.classes]
+            self.folder.write_figure("curves.png", draw_curves(rows, names))
+
+    def describe_interruption(self, epochs: list[Epoch], *, is_saved: bool) -> str:
+        """What exists after an interruption and how to go on, in one line."""
+        model = self.folder.model
+        if epochs:
+            best = max(epochs, key=lambda epoch: epoch.score)
+            return (
+                f"stopped after epoch {len(epochs)}; {model} is the best so far (epoch "
+                f"{best.number}, mean IoU {best.score:.3f}) and can be used; the same command with "
+                "--resume goes on"
             )
-            return f"stopped in the first epoch; {left}; the same command starts again"
-        return (
-            f"stopped after epoch {len(self.epochs)}; {self.folder.model} is the best so far "
-            f"(epoch {self.best.number}, mean IoU {self.best.score:.3f}) and can be used; "
-            "--overwrite starts anew"
-        )
+        left = f"{self.folder.path} holds no model yet"
+        if model.exists():
+            left = f"{model} is still the earlier one"
+        again = "with --resume goes on" if is_saved else "starts again"
+        return f"stopped in the first epoch; {left}; the same command {again}"
 
-    def _describe(self, epoch: Epoch) -> ModelSpec:
-        """The spec with what has been reached."""
-        reached = {
-            "epoch": epoch.number,
-            "steps": sum(past.result.steps for past in (*self.epochs, epoch)),
-            "metrics": asdict(epoch.metrics),
-        }
-        return replace(self.spec, training={**self.spec.training, **reached})
+    def _begin(self) -> None:
+        if not self._is_begun:
+            self._is_begun = True
+            self.folder.clear(reports=True)
+            self.folder.write_settings(self.settings)
+
+
+def describe_best(run: Run) -> ModelSpec:
+    """The spec with what the best epoch has reached."""
+    best = run.best
+    reached = {
+        "epoch": best.number,
+        "steps": sum(epoch.result.steps for epoch in run.epochs[: best.number]),
+        "averaged": best.is_average,
+        "metrics": asdict(best.metrics),
+    }
+    return replace(run.spec, training={**run.spec.training, **reached})
+
+
+def _best_network(run: Run) -> nn.Module:
+    """That of the last epoch, which is the best: as it is, or averaged."""
+    average = run.learner.average
+    if average is not None and run.best.is_average:
+        return average.network
+    return run.learner.network

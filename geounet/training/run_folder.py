@@ -10,13 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from geounet.errors import ResourceError, UsageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-REPORTS = ("history.csv", "curves.png", "examples.png")
-"""What tells of a run's epochs, beside the model and its settings."""
+REPORTS = ("history.csv", "curves.png", "examples.png", "report.html", "bad-batch.npz")
+"""What tells of a run's epochs, beside the model, its state and its settings."""
+
+LEFTOVERS = ("model.next.safetensors", "*.partial")
+"""What a run that is killed may leave, beside finished files."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +36,33 @@ class RunFolder:
         """The best model so far."""
         return self.path / "model.safetensors"
 
+    @property
+    def next_model(self) -> Path:
+        """A better one, until the state knows of it."""
+        return self.path / "model.next.safetensors"
+
+    @property
+    def state(self) -> Path:
+        """What a run goes on from."""
+        return self.path / "state.safetensors"
+
+    @property
+    def bad_batch(self) -> Path:
+        """The chips that made the loss something else than a number."""
+        return self.path / "bad-batch.npz"
+
     def write_settings(self, settings: Mapping[str, Any]) -> None:
         """Everything that was decided, as JSON; paths become text."""
         text = json.dumps(settings, indent=1, default=str)
         self._write("settings.json", text.encode())
 
-    def remove_reports(self) -> None:
-        """Remove what tells of an earlier run's epochs, no other files."""
+    def clear(self, *, reports: bool = False) -> None:
+        """Remove what a killed run has left, and what tells of an earlier one; no other files."""
+        names = (*LEFTOVERS, *((self.state.name, *REPORTS) if reports else ()))
         try:
-            for name in REPORTS:
-                (self.path / name).unlink(missing_ok=True)
+            for name in names:
+                for path in self.path.glob(name):
+                    path.unlink(missing_ok=True)
         except OSError as error:
             raise ResourceError(
                 f"{self.path} cannot be cleared of an earlier run: {error.strerror or error}"
@@ -59,6 +82,12 @@ class RunFolder:
         figure.savefig(png, format="png")
         self._write(name, png.getvalue())
 
+    def write_bad_batch(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+        """Arrays that `numpy.load` reads."""
+        content = io.BytesIO()
+        np.savez_compressed(content, allow_pickle=False, **dict(arrays))
+        self._write(self.bad_batch.name, content.getvalue())
+
     def _write(self, name: str, content: bytes) -> None:
         path = self.path / name
         partial = path.with_name(name + ".partial")
@@ -69,16 +98,30 @@ class RunFolder:
             raise ResourceError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-def check_run_folder(path: Path, *, overwrite: bool) -> None:
+def check_run_folder(path: Path, *, overwrite: bool, resume: bool) -> None:
     """Refuse a folder that cannot be meant, before any work is done.
 
     Raises:
-        UsageError: it is a file, or holds something and `overwrite` is not set.
+        UsageError: it is a file; or holds something, and `overwrite` is not set, nor `resume` with
+            a state to go on from.
     """
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path} is a file; give a folder for the run")
-    if path.is_dir() and any(path.iterdir()) and not overwrite:
-        raise UsageError(f"{path} is not empty; give another folder, or replace with --overwrite")
+    if overwrite or not path.is_dir() or (resume and RunFolder(path).state.exists()):
+        return
+    others = {found.name for found in path.iterdir()}
+    if resume:  # the same command may have been killed before it had saved anything
+        others -= {"settings.json", *(found.name for n in LEFTOVERS for found in path.glob(n))}
+    if others and resume:
+        raise UsageError(
+            f"{path} has no {RunFolder(path).state.name} to go on from, but other files; give "
+            "another folder, or replace with --overwrite"
+        )
+    if others:
+        raise UsageError(
+            f"{path} is not empty; give another folder, go on with --resume, or replace with "
+            "--overwrite"
+        )
 
 
 def open_run_folder(path: Path) -> RunFolder:

@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
+from threading import Event
 
-from geounet.errors import Interrupted
+from geounet.errors import InputError, Interrupted
 from geounet.evaluation import Metrics
-from geounet.inference import Runtime
-from geounet.models import Geometry
 from geounet.progress import ProgressCallback, ignore_progress
-from geounet.training.epochs import count_steps, train_epochs
+from geounet.training.epochs import train_epochs
 from geounet.training.examples import draw_validation
-from geounet.training.learner import make_learner
+from geounet.training.loop import LossError, Stopped
 from geounet.training.network import (
     build_training_network,
+    find_training_geometry,
     memory_watched,
     resolve_training_runtime,
 )
 from geounet.training.options import TrainOptions
 from geounet.training.record import Record
-from geounet.training.run_folder import check_run_folder, open_run_folder
-from geounet.training.schedule import Clock
+from geounet.training.resume import check_same_inputs, check_same_options
+from geounet.training.run import Run, start_run
+from geounet.training.run_folder import RunFolder, check_run_folder, open_run_folder
 from geounet.training.seeds import seeded
-from geounet.training.settings import describe_settings, make_spec
-from geounet.training.task import Task, find_inputs, prepare_task
+from geounet.training.settings import describe_settings
+from geounet.training.state import State, load_state, restore
+from geounet.training.task import find_inputs, prepare_task
+from geounet.training.testing import measure_test
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,13 @@ class TrainSummary:
         epochs: finished.
         best_epoch: the one whose model was kept, from 1.
         metrics: of the kept model on the held-out pixels.
+        test_metrics: of the kept model on the test scenes; None without any.
         chips: chips trained on.
         notes: which images were left out, and what had to be done to the labels.
         device: where the network was trained.
         precision: in which arithmetic.
-        elapsed_s: seconds in all.
-        training_s: seconds of these in the training loop.
+        elapsed_s: seconds of this call.
+        training_s: seconds in the training loop, of all calls.
         waiting_s: seconds of these that the loop waited for chips.
     """
 
@@ -60,6 +63,7 @@ class TrainSummary:
     epochs: int
     best_epoch: int
     metrics: Metrics
+    test_metrics: Metrics | None
     chips: int
     notes: tuple[str, ...]
     device: str
@@ -75,51 +79,85 @@ def train(
     output: str | Path,
     options: TrainOptions | None = None,
     progress: ProgressCallback = ignore_progress,
+    stop: Event | None = None,
 ) -> TrainSummary:
     """Learn to map from labelled scenes.
 
     Args:
-        images: anything that GDAL opens.
+        images: anything that GDAL opens, or folders; alone without labels a folder laid out in
+            splits or a CSV (see `find_dataset`).
         labels: one raster or vector file per image in the same order, a folder with files of the
             images' names, or one vector file for all.
         output: the run folder, made if need be.
         options: how.
         progress: called while it runs.
+        stop: when set, the step under way is the last; the run is saved, and can go on.
 
     Raises:
-        UsageError: options or an output that cannot be meant.
+        UsageError: options or an output that cannot be meant, or not those of the run to resume.
         InputError: images or labels cannot be used, or the loss is no longer a number.
         ResourceError: memory, disk or device.
         Interrupted: stopped by the user; the best model so far is kept.
     """
     started = time.perf_counter()
-    options = options or TrainOptions()
-    check_run_folder(Path(output), overwrite=options.overwrite)
+    options, stop = options or TrainOptions(), stop or Event()
+    check_run_folder(Path(output), overwrite=options.overwrite, resume=options.resume)
+    state = _find_state(Path(output), options)
     runtime = resolve_training_runtime(options)
     inputs = find_inputs(images, labels, options)
     with seeded(options.seed, runtime.device), memory_watched(runtime.device):
         network = build_training_network(inputs, options)
-        task = prepare_task(inputs, cast(Geometry, network.geometry), options, progress)
-        spec, settings = make_spec(task, options), describe_settings(task, options, runtime)
-        learner = make_learner(network, spec, options, runtime)
-        clock = Clock(options.epochs * count_steps(task, options), options.max_time_s, started)
-        record = Record(open_run_folder(Path(output)), spec, settings)
-        try:
-            for epoch in train_epochs(learner, spec, task, options, clock, progress):
-                record.add(epoch, learner.network)
-            examples = draw_validation(record.folder.model, task, runtime)
-            record.folder.write_figure("examples.png", examples)
-        except KeyboardInterrupt:
-            raise Interrupted(record.describe_interruption()) from None
-    return _summarize(record, task, options, runtime, time.perf_counter() - started)
+        task = prepare_task(inputs, find_training_geometry(network, options), options, progress)
+        settings = describe_settings(task, options, runtime)
+        run = start_run(network, task, options, runtime, started)
+        record = Record(open_run_folder(Path(output)), settings)
+        if state is not None:
+            check_same_inputs(Path(output), settings, state.settings)
+            restore(run, state)
+            record.go_on(state)
+        _work(run, record, progress, stop)
+        tested = measure_test(record.folder.model, task, runtime, progress)
+    return _summarize(run, record, tested, time.perf_counter() - started)
 
 
-def _summarize(
-    record: Record, task: Task, options: TrainOptions, runtime: Runtime, elapsed_s: float
-) -> TrainSummary:
-    best = record.best
-    results = [epoch.result for epoch in record.epochs]
+def _find_state(output: Path, options: TrainOptions) -> State | None:
+    """The saved run that is to go on; None: there is none."""
+    path = RunFolder(output).state
+    if not options.resume or not path.exists():
+        return None
+    state = load_state(path)
+    check_same_options(output, asdict(options), state.settings["options"])
+    return state
+
+
+def _work(run: Run, record: Record, progress: ProgressCallback, stop: Event) -> None:
+    """Train until the run is over, keeping record."""
+    is_saved = bool(run.clock.steps)
+    try:
+        for _ in train_epochs(run, progress, stop):
+            record.add(run)
+            is_saved = True
+        record.draw(run)
+        examples = draw_validation(record.folder.model, run.task, run.learner.runtime)
+        record.folder.write_figure("examples.png", examples)
+    except Stopped:
+        record.save(run)
+        raise Interrupted(record.describe_interruption(run.epochs, is_saved=True)) from None
+    except KeyboardInterrupt:
+        raise Interrupted(record.describe_interruption(run.epochs, is_saved=is_saved)) from None
+    except LossError as error:
+        record.folder.write_bad_batch(error.arrays)
+        raise InputError(
+            f"{error}; its chips are in {record.folder.bad_batch}: look for extreme values there, "
+            "or lower --lr"
+        ) from error
+
+
+def _summarize(run: Run, record: Record, tested: Metrics | None, elapsed_s: float) -> TrainSummary:
+    best, task, runtime = run.best, run.task, run.learner.runtime
+    results = [epoch.result for epoch in run.epochs]
     names = [item.name for item in task.inputs.classes]
+    chips = run.options.batch * run.options.accumulate
     return TrainSummary(
         output=record.folder.path,
         model=record.folder.model,
@@ -129,7 +167,8 @@ def _summarize(
         epochs=len(results),
         best_epoch=best.number,
         metrics=best.metrics,
-        chips=options.batch * sum(result.steps for result in results),
+        test_metrics=tested,
+        chips=chips * sum(result.steps for result in results),
         notes=task.notes,
         device=str(runtime.device),
         precision=runtime.precision,

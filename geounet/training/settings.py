@@ -11,6 +11,7 @@ import torch
 from geounet import __version__
 from geounet.inference import Runtime
 from geounet.models import Band, ModelSpec
+from geounet.training.network_options import SMP
 from geounet.training.options import TrainOptions
 from geounet.training.sources import Source
 from geounet.training.task import Task
@@ -20,13 +21,14 @@ def make_spec(task: Task, options: TrainOptions) -> ModelSpec:
     """The contract of the model to be."""
     inputs, measured = task.inputs, task.statistics
     columns = zip(inputs.band_names, measured.mean, measured.deviation, strict=True)
+    architecture, arguments = options.network
     return ModelSpec(
-        architecture=options.architecture,
-        arguments=options.network_arguments,
+        architecture=architecture,
+        arguments=arguments,
         bands=tuple(Band(n, inputs.dtype.name, mean, scale) for n, mean, scale in columns),
         classes=inputs.classes,
         pixel_size_m=inputs.pixel_size_m,
-        margin=task.geometry.margin,
+        margin=None if architecture.startswith(SMP) else task.geometry.margin,
         stride=task.geometry.stride,
         training={
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -53,6 +55,7 @@ def describe_settings(task: Task, options: TrainOptions, runtime: Runtime) -> di
         "device": str(runtime.device),
         "precision": runtime.precision,
         "options": asdict(options),
+        "classes": [asdict(item) for item in inputs.classes],
         "scenes": [_describe_source(source) for source in inputs.sources],
         "split": {
             "guard_px": split.guard,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Generator, Tensor, nn
 
@@ -9,20 +11,25 @@ from geounet.training.augmentation import Pixels
 from geounet.training.chips import Batch
 from geounet.training.learner import Learner
 
-CLIP = 1.0
-"""Largest norm of a step's gradient."""
 
-
-def take_step(learner: Learner, batch: Batch, lr: float, generator: Generator) -> Tensor:
-    """Forward, backward, optimise; the loss, still on the device."""
+def take_step(
+    learner: Learner, batches: Sequence[Batch], lr: float, generator: Generator
+) -> Tensor:
+    """Forward and backward for each batch, then optimise; the mean loss, still on the device."""
     for group in learner.optimiser.param_groups:
         group["lr"] = lr
     learner.optimiser.zero_grad(set_to_none=True)
-    loss = compute_loss(learner, batch, generator)
-    torch.autograd.backward(loss)
-    nn.utils.clip_grad_norm_(learner.network.parameters(), CLIP)
-    learner.optimiser.step()
-    return loss.detach()
+    losses = []
+    for batch in batches:
+        loss = compute_loss(learner, batch, generator) / len(batches)
+        torch.autograd.backward(learner.scaler.scale(loss))
+        losses.append(loss.detach())
+    if learner.clip:
+        learner.scaler.unscale_(learner.optimiser)
+        nn.utils.clip_grad_norm_(learner.network.parameters(), learner.clip)
+    learner.scaler.step(learner.optimiser)
+    learner.scaler.update()
+    return torch.stack(losses).sum()
 
 
 def compute_loss(learner: Learner, batch: Batch, generator: Generator) -> Tensor:
@@ -32,10 +39,12 @@ def compute_loss(learner: Learner, batch: Batch, generator: Generator) -> Tensor
     valid, labels = (
         torch.from_numpy(x).to(device, non_blocking=True) for x in (batch.valid, batch.labels)
     )  # (N, h, w), (N, H, W)
-    pixels = learner.augment(Pixels(image, valid, labels), generator)
+    border = () if batch.border is None else (torch.from_numpy(batch.border).to(device),)
+    pixels = learner.augment(Pixels(image, valid, labels, border), generator)
     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         scores = learner.network(pixels.image)  # (N, K, H' >= H, W' >= W)
-    return learner.loss(crop_centre(scores, pixels.labels.shape[-1]), pixels.labels)
+    scores = crop_centre(scores, pixels.labels.shape[-1])
+    return learner.loss(scores, pixels.labels, *pixels.others)
 
 
 def crop_centre(scores: Tensor, side: int) -> Tensor:

@@ -156,12 +156,18 @@ def _note_absent(inputs: Inputs, statistics: Statistics) -> list[str]:
 
 def plan_chips(task: Task, options: TrainOptions) -> ChipPlan:
     """The chips of a task; an unpadded network needs context around them."""
-    context = (
-        task.geometry.read_margin if options.network[1].get("padding") == "valid" else 0
-    )
+    context = task.geometry.read_margin if options.network[1].get("padding") == "valid" else 0
     weights = tuple(source.weight for source in task.inputs.sources)
     overscan = options.augmentation.overscan(options.chip)
-    return ChipPlan(task.split.training, options.chip, context, options.seed, overscan, weights)
+    return ChipPlan(
+        rooms=task.split.training,
+        chip=options.chip,
+        context=context,
+        seed=options.seed,
+        overscan=overscan,
+        weights=weights,
+        borders=options.loss_options.borders,
+    )
 
 
 def _split(
@@ -191,7 +197,7 @@ def _find_labelled(reader: SourceReader, block: Block) -> NDArray[np.bool_]:
 def _find_legend(sources: Sequence[Source], options: TrainOptions) -> Legend:
     labels = [source.labels for source in sources]
     grids = [source.area.grid for source in sources]
-    return resolve_legend(options.classes, labels, grids, options.label_options)
+    return resolve_legend(options.classes, labels, grids, options.labelling)
 
 
 def _check_bands(

@@ -1,0 +1,122 @@
+"""A run under way: what does not change, and what does."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from geounet.inference import Runtime
+from geounet.models import ModelSpec
+from geounet.training.history import Epoch, EpochResult, find_best
+from geounet.training.learner import Learner, make_learner
+from geounet.training.options import TrainOptions, count_epoch_chips
+from geounet.training.schedule import Clock, Schedule, make_schedule
+from geounet.training.settings import make_spec
+from geounet.training.task import Task
+
+
+@dataclass
+class Unfinished:
+    """What the epoch under way has done so far.
+
+    Attributes:
+        losses: of its steps, on the device.
+        elapsed_s: seconds in all.
+        waiting_s: seconds of these that the loop waited for chips.
+    """
+
+    losses: list[Tensor] = field(default_factory=list)
+    elapsed_s: float = 0.0
+    waiting_s: float = 0.0
+
+    def list_losses(self) -> list[float]:
+        """The losses as numbers; waits for the device."""
+        return torch.stack(self.losses).tolist() if self.losses else []
+
+    def finish(self) -> EpochResult:
+        """What it has done, now that it is over."""
+        losses = self.list_losses()
+        mean = math.fsum(losses) / len(losses)
+        return EpochResult(mean, len(losses), self.elapsed_s, self.waiting_s)
+
+
+@dataclass
+class Run:
+    """What changes is the learner's inside, the clock, the epochs and the one under way.
+
+    Attributes:
+        task: what is learned from.
+        spec: of the model to be.
+        options: nothing is left to be chosen in them.
+        learner: the network and what changes it.
+        schedule: of the learning rate.
+        clock: how much is over.
+        epoch_steps: steps of an epoch.
+        epochs: those that are over.
+        current: the one under way.
+    """
+
+    task: Task
+    spec: ModelSpec
+    options: TrainOptions
+    learner: Learner
+    schedule: Schedule
+    clock: Clock
+    epoch_steps: int
+    epochs: list[Epoch] = field(default_factory=list)
+    current: Unfinished = field(default_factory=Unfinished)
+
+    @property
+    def best(self) -> Epoch:
+        """The epoch with the highest score; of several the first."""
+        return find_best(self.epochs)
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step."""
+        scores = [epoch.score for epoch in self.epochs]
+        return self.learner.lr * self.schedule.factor(self.clock.position, scores)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all epochs are done, the time is up, or nothing gets better any more."""
+        if self.clock.position >= 1 or len(self.epochs) >= self.options.epochs:
+            return True
+        patience = self.options.patience
+        return bool(
+            patience and self.epochs and self.epochs[-1].number - self.best.number >= patience
+        )
+
+
+def start_run(
+    network: nn.Module, task: Task, options: TrainOptions, runtime: Runtime, started: float
+) -> Run:
+    """A run before its first step.
+
+    Args:
+        network: with fresh weights.
+        task: what is learned from.
+        options: nothing is left to be chosen in them.
+        runtime: where, and in which arithmetic.
+        started: moment of `time.perf_counter`.
+    """
+    spec = make_spec(task, options)
+    steps = count_steps(task, options)
+    return Run(
+        task=task,
+        spec=spec,
+        options=options,
+        learner=make_learner(network, spec, options, runtime),
+        schedule=make_schedule(options.schedule, options.warm_up),
+        clock=Clock(options.epochs * steps, options.max_time_s, started),
+        epoch_steps=steps,
+    )
+
+
+def count_steps(task: Task, options: TrainOptions) -> int:
+    """Steps of an epoch."""
+    chips = count_epoch_chips(task.split.training_pixels, options.chip)
+    return -(-chips // (options.batch * options.accumulate))
