@@ -57,7 +57,8 @@ class Scene:
         self.name = name_of(path)
         self.grid = grid_of(dataset, path)
         self.bands = tuple(numbers or bands)
-        self.band_names = tuple(dataset.descriptions[b - 1] or None for b in bands)
+        names = dataset.descriptions  # rasterio asks GDAL about every band, each time
+        self.band_names = tuple(names[b - 1] or None for b in bands)
         self.dtype: np.dtype[np.generic] = np.result_type(*(dataset.dtypes[b - 1] for b in bands))
         self.block_shape: tuple[int, int] = dataset.block_shapes[bands[0] - 1]
         self._rule = make_rule(dataset, bands)
@@ -191,14 +192,15 @@ def choose_bands(
     chosen = tuple(bands or (b for b in dataset.indexes if b not in alphas))
     if not chosen:
         raise InputError(f"{path} has only an alpha band; choose it with --bands 1 to use it")
+    meanings, known = dataset.colorinterp, set(dataset.indexes)
     for band in chosen:
-        if band not in dataset.indexes:
+        if band not in known:
             raise InputError(f"{path} has bands 1 to {dataset.count}, not {band}; choose others")
         if dataset.dtypes[band - 1].startswith("complex"):
             raise InputError(
                 f"{path} has complex numbers in band {band}; give amplitude or intensity instead"
             )
-        if dataset.colorinterp[band - 1] == ColorInterp.palette and not allow_palette:
+        if meanings[band - 1] == ColorInterp.palette and not allow_palette:
             raise InputError(
                 f"{path} is a palette image: band {band} holds indices of colours; "
                 "expand it first: gdal_translate -expand rgb"

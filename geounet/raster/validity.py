@@ -73,9 +73,10 @@ def find_alphas(dataset: DatasetReader) -> set[int]:
 def _find_masks(dataset: DatasetReader, bands: Sequence[int]) -> tuple[int, ...]:
     """One band per mask in the file: one is shared by all bands unless its flag says otherwise."""
     elsewhere = {MaskFlags.all_valid, MaskFlags.alpha}  # alpha bands are read as such
+    all_flags = dataset.mask_flag_enums  # rasterio asks GDAL about every band, each time
     masked = []
     for band in bands:
-        flags = set(dataset.mask_flag_enums[band - 1])
+        flags = set(all_flags[band - 1])
         if flags & elsewhere or flags == {MaskFlags.nodata}:
             continue
         masked.append(band)
