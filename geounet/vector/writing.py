@@ -88,7 +88,7 @@ class LayerWriter:
         """
         self._waiting.append((geometries, columns))
         if sum(len(some) for some, _ in self._waiting) >= BATCH:
-            self._flush()
+            self._flush(BATCH)
 
     def publish(
         self,
@@ -141,15 +141,30 @@ class LayerWriter:
     def _count(self, path: Path) -> int:
         return count_rows(path, self.layer.name, indexed=True)
 
-    def _flush(self) -> None:
+    def _flush(self, least: int = 1) -> None:
+        """Send the rows that wait on in batches; fewer than `least` go on waiting.
+
+        However rows come, batches are the same: SQLite counts them in the file.
+        """
         waiting, self._waiting = self._waiting, []
-        if not any(len(geometries) for geometries, _ in waiting):
+        if not waiting:
             return
         geometries = np.concatenate([geometries for geometries, _ in waiting])
         columns = {
             name: np.concatenate([some[name] for _, some in waiting]).astype(dtype)
             for name, dtype in self.layer.columns.items()
         }
+        for first in range(0, len(geometries), BATCH):
+            some = slice(first, first + BATCH)
+            batch = geometries[some], {name: column[some] for name, column in columns.items()}
+            if len(batch[0]) < least:
+                self._waiting = [batch]
+            else:
+                self._spool_rows(*batch)
+
+    def _spool_rows(
+        self, geometries: NDArray[np.object_], columns: Mapping[str, NDArray[Any]]
+    ) -> None:
         wkb = np.asarray(shapely.to_wkb(geometries, byte_order=1), np.object_)
         self._hash.add({**columns, GEOMETRY: wkb})
         with _writing(self.path):
