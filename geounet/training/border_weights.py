@@ -2,10 +2,10 @@
 
     border(x) = w0 exp(-(d1(x) + d2(x))^2 / (2 sigma^2))
 
-d1 and d2 are the distances of a pixel to the nearest pixel of the nearest and of the second nearest
-instance, from centre to centre; d1 is 0 inside of an instance. Of instances farther than `REACH`
-sigma nothing is known and the weight is 0, where the equation has less than 1e-6 w0. So the weights
-of a window follow from the instances in it and so far around it: there is no pass over the scene.
+d1 and d2 are the squares of a pixel to the nearest pixel of the nearest and of the second nearest
+instance, from centre to centre; d1 is 0 inside of an instance. Where d1 + d2 is more than `REACH`
+sigma, and the equation has less than 1e-6 w0, the weight is 0. So the weights of a window follow
+from the instances in it and so far around it: there is no pass over the scene.
 
 Weights are computed where the scene has its instances, and moved by augmentation with the labels,
 pixel by pixel: each keeps the weight of the gap that it showed before it was deformed.
@@ -22,8 +22,11 @@ from geounet.raster import Window
 from geounet.training.loss_options import BorderWeights
 from geounet.vector import compiled
 
-FAR = 2**15
-"""Pixels; farther than anything in a window."""
+Nearest = tuple[int, int, int, int]
+"""The nearest instance and the square of its distance, then the second nearest and its."""
+
+NONE: Nearest = (0, 2**30, 0, 2**30)
+"""Nothing is known yet: two instances without a number, farther than anything in a window."""
 
 
 def weigh_borders(
@@ -39,26 +42,23 @@ def weigh_borders(
         window: the pixels wanted, in ids.
         constants: w0 and sigma.
     """
-    shape = window.height, ids.shape[1], 2
-    labels, distances = np.zeros(shape, np.int32), np.full(shape, FAR, np.int32)
-    _search_columns(ids, window.row_off, labels, distances)
+    nearest = np.empty((window.height, ids.shape[1], 4), np.int32)
+    nearest[:] = NONE
+    _search_columns(ids, window.row_off, nearest)
     weights = np.zeros(window.shape, np.float32)
     scale = constants.weight, -0.5 / constants.sigma_px**2
-    _search_rows(labels, distances, window.col_off, constants.reach_px, scale, weights)
+    _search_rows(nearest, window.col_off, constants.reach_px, scale, weights)
     return weights
 
 
 @compiled
-def _search_columns(
-    ids: NDArray[np.int32], first: int, labels: NDArray[np.int32], distances: NDArray[np.int32]
-) -> None:
+def _search_columns(ids: NDArray[np.int32], first: int, nearest: NDArray[np.int32]) -> None:
     """The two nearest instances of each pixel in its own column.
 
     Args:
         ids: (h, w), which instance each pixel is of.
         first: row of ids that is the first of the results.
-        labels: (H, w, 2), the nearest instance and the next, 0 for none; filled in.
-        distances: (H, w, 2), how far they are, in pixels; filled in.
+        nearest: (H, w, 4), as `Nearest`; filled in.
     """
     height, width = ids.shape
     for step in (1, -1):  # downwards, so that those above are met; then upwards
@@ -73,17 +73,18 @@ def _search_columns(
                     if own != met[col, 0]:
                         met[col, 1], where[col, 1] = met[col, 0], where[col, 0]
                     met[col, 0], where[col, 0] = own, row
-                if 0 <= out < labels.shape[0]:
+                if 0 <= out < nearest.shape[0]:
+                    cell = nearest[out, col]
+                    best = (cell[0], cell[1], cell[2], cell[3])
                     for k in range(2):
                         if met[col, k] > 0:
-                            distance = abs(row - where[col, k])
-                            _insert(met[col, k], distance, labels[out, col], distances[out, col])
+                            best = _insert(best, met[col, k], (row - where[col, k]) ** 2)
+                    cell[0], cell[1], cell[2], cell[3] = best
 
 
 @compiled
 def _search_rows(
-    labels: NDArray[np.int32],
-    distances: NDArray[np.int32],
+    nearest: NDArray[np.int32],
     first: int,
     reach: int,
     scale: tuple[float, float],
@@ -95,44 +96,40 @@ def _search_rows(
     pixels of the row.
 
     Args:
-        labels: (H, w, 2), as from `_search_columns`.
-        distances: (H, w, 2), the same.
+        nearest: (H, w, 4), as from `_search_columns`.
         first: column of these that is the first of the weights.
         reach: pixels.
         scale: factor of the weight, and of the squared distance in the exponent.
         weights: (H, W), filled in.
     """
-    width = labels.shape[1]
-    nearest, squared = np.zeros(2, np.int32), np.zeros(2, np.int32)
+    width = nearest.shape[1]
     for row in range(weights.shape[0]):
         for col in range(weights.shape[1]):
-            nearest[:] = 0
-            squared[:] = reach * reach + 1
-            offset = 0
-            while offset * offset < squared[1]:
+            best, offset = NONE, 0
+            # columns beyond are farther than the second, or the two are too far together
+            while offset * offset < best[3]:
+                if offset + min(math.sqrt(best[1]), offset) > reach:
+                    break
                 for x in (first + col - offset, first + col + offset):
                     if 0 <= x < width:
-                        for i in range(2):
-                            if labels[row, x, i] > 0:
-                                square = offset * offset + distances[row, x, i] ** 2
-                                _insert(labels[row, x, i], square, nearest, squared)
+                        for k in (0, 2):
+                            if nearest[row, x, k] > 0:
+                                square = offset * offset + nearest[row, x, k + 1]
+                                best = _insert(best, nearest[row, x, k], square)
                 offset += 1
-            if nearest[1] > 0:
-                distance = math.sqrt(squared[0]) + math.sqrt(squared[1])
+            distance = math.sqrt(best[1]) + math.sqrt(best[3])
+            if distance <= reach:
                 weights[row, col] = scale[0] * math.exp(scale[1] * distance**2)
 
 
 @compiled
-def _insert(
-    label: int, distance: int, labels: NDArray[np.int32], distances: NDArray[np.int32]
-) -> None:
-    """Take account of an instance in the two nearest ones, if it is nearer than these."""
-    if distance >= distances[1]:
-        return
-    if label == labels[0]:
-        distances[0] = min(distance, distances[0])
-    elif distance < distances[0]:
-        labels[1], distances[1] = labels[0], distances[0]
-        labels[0], distances[0] = label, distance
-    else:
-        labels[1], distances[1] = label, distance
+def _insert(best: Nearest, label: int, square: int) -> Nearest:
+    """Take account of an instance at a distance, if it is one of the two nearest."""
+    first, first_square, second, second_square = best
+    if square >= second_square:
+        return best
+    if label == first:
+        return first, min(square, first_square), second, second_square
+    if square < first_square:
+        return label, square, first, first_square
+    return first, first_square, label, square
