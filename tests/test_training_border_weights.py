@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+from types import SimpleNamespace
+
 import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -15,12 +20,16 @@ from scipy import ndimage
 
 from geounet.classes import make_classes
 from geounet.raster import Grid, Window
+from geounet.training import TrainOptions, train
+from geounet.training.augmentation import Pixels, augment
 from geounet.training.border_weights import weigh_borders
-from geounet.training.chips import ChipPlan, make_lookup, read_chip
+from geounet.training.chips import ChipPlan, ChipStream, make_lookup, read_chip
 from geounet.training.footprints import Area
-from geounet.training.loss_options import BorderWeights
+from geounet.training.loss_options import BorderWeights, LossOptions
+from geounet.training.losses import LOSSES, cross_entropy, make_loss
 from geounet.training.room import find_room
 from geounet.training.sources import Reading, Source, SourceReader
+from geounet.training.step import compute_loss
 from geounet.vector import LabelOptions
 
 GRID = Grid(height=200, width=240, transform=UTM, crs=CRS.from_epsg(32633))
@@ -207,3 +216,77 @@ def test_nothing_outside_the_room_and_the_area_is_looked_at(scene, buildings):
 def test_without_border_weights_chips_have_none(scene, buildings):
     chips, _ = read_chips(scene, buildings, LabelOptions(), count=1)
     assert chips[0].border is None
+
+
+# --- in training ----------------------------------------------------------------------------------
+
+
+def test_border_weights_ask_for_a_gap_of_one_pixel_unless_told_otherwise():
+    weighted = LossOptions(border_weight=10)
+    assert TrainOptions().labelling.separate_px is None
+    assert TrainOptions(loss_options=weighted).labelling.separate_px == 1
+    for gap_px in (0, 3):
+        label_options = LabelOptions(separate_px=gap_px)
+        options = TrainOptions(loss_options=weighted, label_options=label_options)
+        assert options.labelling.separate_px == gap_px
+
+
+def test_batches_bring_the_weights_to_the_loss(scene, buildings):
+    """A step with weights has the loss of its scores with these weights."""
+    source = Source(scene, buildings, Area("scene", GRID, GRID.extent), None)
+    reading = Reading(None, CLASSES, LabelOptions(separate_px=1))
+    plan = ChipPlan((find_room(0, GRID.extent, [], 64),), 64, 0, seed=0, borders=PAPER)
+    (batch,) = ChipStream([source], reading, plan, 4, 0).batches(epochs=1, steps=1)
+    assert batch.border.shape == batch.labels.shape == (4, 64, 64)
+    scores = torch.randn(4, 2, 64, 64, generator=torch.Generator().manual_seed(0))
+    loss = make_loss(LossOptions(loss="ce"), (0.5, 0.5), torch.device("cpu"))
+    learner = SimpleNamespace(
+        runtime=SimpleNamespace(device=torch.device("cpu"), dtype=torch.float32),
+        normalise=lambda image, valid: torch.zeros(4, 1, 64, 64),
+        augment=lambda pixels, generator: pixels,
+        network=lambda image: scores,
+        loss=loss,
+    )
+    found = compute_loss(learner, batch, torch.Generator())
+    labels, border = torch.from_numpy(batch.labels), torch.from_numpy(batch.border)
+    assert found == loss(scores, labels, border) != loss(scores, labels)
+
+
+def test_weights_are_turned_and_deformed_as_labels_are():
+    rng = np.random.default_rng(0)
+    labels = torch.from_numpy(rng.integers(0, 250, (3, 96, 96), dtype=np.uint8))
+    image, valid = torch.zeros(3, 1, 96, 96), torch.ones(3, 96, 96, dtype=torch.bool)
+    pixels = Pixels(image, valid, labels, (labels / 8,))
+    generator = torch.Generator().manual_seed(0)
+    moved = augment(TrainOptions(augment="strong").augmentation, 64, pixels, generator)
+    known = moved.labels != 255
+    assert known.any()
+    assert not torch.equal(moved.labels, labels[:, 16:80, 16:80])
+    assert (moved.others[0][known] == moved.labels[known] / 8).all()
+
+
+def test_training_minimises_what_the_options_say(scene, buildings, tmp_path, monkeypatch):
+    seen = []
+
+    def spy(scored, smoothing):
+        seen.append((float(scored.border.max()), scored.class_weights.tolist(), smoothing))
+        return cross_entropy(scored, smoothing)
+
+    monkeypatch.setattr("geounet.training.options.EPOCH_CHIPS", (4, 4))
+    monkeypatch.setitem(LOSSES, "ce", spy)
+    loss = LossOptions(
+        loss="ce+dice", class_weights="inverse", label_smoothing=0.1, border_weight=20
+    )
+    options = TrainOptions(
+        architecture="unet", width=2, depth=1, chip=32, batch=4, epochs=1,
+        workers=0, device="cpu", precision="float32",
+        loss_options=loss,
+    )
+    summary = train([scene], [buildings], tmp_path / "run", options)
+    ((border, class_weights, smoothing),) = seen
+    assert 15 < border <= 20
+    shares = np.array(list(summary.class_shares.values()))
+    np.testing.assert_allclose(class_weights, 0.5 / shares, rtol=1e-6)
+    assert smoothing == 0.1
+    found = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert found["options"]["loss_options"] == asdict(loss)
