@@ -174,10 +174,8 @@ def _read_batches(prepared: Prepared) -> Iterator[tuple[NDArray[Any], NDArray[np
 def _read_options(task: Task, engine: str) -> PredictOptions:
     if engine == "openvino":  # geounet imports it later, when the clock runs
         import_module("openvino")
-    options = dict(task.options)
-    if "aoi" in options:
-        options["aoi"] = Path(options["aoi"])
-    return PredictOptions(engine=engine, **options)
+    paths = {name: Path(task.options[name]) for name in ("aoi", "polygons") if name in task.options}
+    return PredictOptions(engine=engine, **{**task.options, **paths})
 
 
 def main() -> None:

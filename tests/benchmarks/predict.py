@@ -4,6 +4,7 @@ python tests/benchmarks/predict.py                      # width 16, 4096 x 4096,
 python tests/benchmarks/predict.py --width 64 --size 2048 --repeats 1     # the paper's width
 python tests/benchmarks/predict.py --memory             # peaks of small, large and sparse scenes
 python tests/benchmarks/predict.py --max-memory 1e9     # whether that is kept
+python tests/benchmarks/predict.py --polygons           # what polygons cost that are made meanwhile
 
 Every measurement is a process of its own, and each round measures every contender once, so that a
 machine that slows down does so for all. The clock runs from the call to the finished file: reading,
@@ -41,6 +42,7 @@ from statistics import median
 import numpy as np
 import rasterio
 from contenders import CONTENDERS
+from fused import measure_polygons
 from inputs import CLASSES, write_landscapes, write_model
 from measuring import Measurement, Task, describe_machine, measure_apart, use_cores
 from memory import measure_limits, measure_sides
@@ -216,6 +218,7 @@ def parse() -> argparse.Namespace:
     add("--markdown", action="store_true", help="print no more than README takes")
     add("--memory", action="store_true", help="peak memory by size of the scene, instead")
     add("--sides", type=int, nargs=3, default=[10_000, 30_000, 100_000], help="small large sparse")
+    add("--polygons", action="store_true", help="with polygons beside without, instead")
     add("--max-memory", type=float, nargs="+", help="bytes to keep to: peak memory, instead")
     add("--widths", type=int, nargs="+", default=[16, 32], help="networks of --max-memory")
     options = parser.parse_args()
@@ -237,7 +240,10 @@ def main() -> None:
         if options.max_memory:
             limits = [int(limit) for limit in options.max_memory]
             print(measure_limits(engines, options.widths, limits, options.size, folder))
-        if not options.memory and not options.max_memory:
+        if options.polygons:
+            scene, model = prepare_inputs(options, folder)
+            print(measure_polygons(engines, model, scene, options.repeats, folder))
+        elif not options.memory and not options.max_memory:
             compare(options, folder)
 
 
