@@ -359,7 +359,7 @@ def test_want_of_memory_says_what_to_lower(pair, tmp_path, monkeypatch, error):
     def fail(*arguments):
         raise error
 
-    monkeypatch.setattr("geounet.training.learner.segmentation_loss", fail)
+    monkeypatch.setattr("geounet.training.losses.Loss.__call__", fail)
     with pytest.raises(ResourceError, match=r"memory of cpu; lower --batch, --chip"):
         learn(*pair, tmp_path / "run")
 

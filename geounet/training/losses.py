@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from geounet.classes import NODATA
 from geounet.training.class_weights import weigh_classes
-from geounet.training.loss_options import LossOptions, LossTerm, parse_loss
+from geounet.training.loss_options import LossOptions, LossTerm
 
 SMOOTH = 0.5
 """Pixels added to both sides of an overlap's fraction: a few pixels are not judged harshly."""
@@ -74,12 +74,6 @@ def make_loss(options: LossOptions, class_shares: Sequence[float], device: torch
     weights = weigh_classes(class_shares, options.class_weights)
     on_device = torch.tensor(weights, dtype=torch.float32, device=device)
     return Loss(options.terms, on_device, options.label_smoothing)
-
-
-def segmentation_loss(scores: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy plus Dice."""
-    weights = torch.ones(scores.shape[1], device=scores.device)
-    return Loss(parse_loss("ce+dice"), weights)(scores, labels)
 
 
 @dataclass(frozen=True)
