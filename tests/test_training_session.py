@@ -368,7 +368,7 @@ def test_a_loss_that_is_no_number_stops_the_run(pair, tmp_path):
     with pytest.raises(InputError, match=r"the loss became (nan|inf) at step .*bad-batch.*--lr"):
         learn(*pair, tmp_path / "run", lr=1e30, norm="none")
     with np.load(tmp_path / "run" / "bad-batch.npz") as batch:
-        assert batch["image"].shape == (4, 3, 32, 32)
+        assert batch["image"].shape[:2] == (4, 3)
         assert batch["image"].dtype == np.uint8
         assert set(np.unique(batch["labels"])) <= {0, 1, 255}
     assert learn(*pair, tmp_path / "run", overwrite=True, epochs=1).epochs == 1

@@ -62,14 +62,15 @@ def train_epochs(run: Run, progress: ProgressCallback, stop: Event) -> Iterator[
 
 def _finish_epoch(run: Run, evaluate: Callable[[nn.Module], Metrics]) -> Epoch:
     """Validate, the averaged weights too, and begin the next epoch."""
-    lr = run.learner.optimiser.param_groups[0]["lr"]
     result = run.current.finish()
     metrics, is_average = evaluate(run.learner.network), False
     if run.learner.average is not None:
         other = evaluate(run.learner.average.network)
         if (other.mean_iou or 0.0) > (metrics.mean_iou or 0.0):
             metrics, is_average = other, True
-    epoch = Epoch(len(run.epochs) + 1, result, metrics, run.clock.elapsed_s, lr, is_average)
+    epoch = Epoch(
+        len(run.epochs) + 1, result, metrics, run.clock.elapsed_s, run.current.lr, is_average
+    )
     run.epochs.append(epoch)
     run.current = Unfinished()
     return epoch

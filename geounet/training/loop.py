@@ -61,12 +61,13 @@ def train_epoch(
     for batches in measure_steps(run, steps):
         losses = run.current.losses
         generator = seed_step(run.options.seed, len(run.epochs) + 1, len(losses))
-        losses.append(take_step(run.learner, batches, run.lr, generator))
+        run.current.lr = run.lr
+        losses.append(take_step(run.learner, batches, run.current.lr, generator))
         run.clock.steps += 1
         if run.learner.average is not None:
             run.learner.average.update(run.learner.network, run.clock.steps)
         seen.append(batches)
-        if len(losses) % REPORT_EVERY == 1 or stop.is_set():
+        if (len(losses) - 1) % REPORT_EVERY == 0 or stop.is_set():
             check_losses(run, seen)
             report()
             seen.clear()

@@ -24,11 +24,13 @@ class Unfinished:
 
     Attributes:
         losses: of its steps, on the device.
+        lr: learning rate of the last one.
         elapsed_s: seconds in all.
         waiting_s: seconds of these that the loop waited for chips.
     """
 
     losses: list[Tensor] = field(default_factory=list)
+    lr: float = 0.0
     elapsed_s: float = 0.0
     waiting_s: float = 0.0
 
