@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Any, Literal
 
 from geounet.errors import UsageError
 
@@ -117,5 +117,5 @@ PRESETS: dict[Augment, AugmentOptions] = {
 
 def choose_augmentation(preset: Augment, **amplitudes: float | None) -> AugmentOptions:
     """A preset, with the amplitudes that are not None in place of its own."""
-    given = {name: value for name, value in amplitudes.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in amplitudes.items() if value is not None}
     return replace(PRESETS[preset], **given)

@@ -48,7 +48,7 @@ def draw_positions(
     amplitude = options.limit_elastic(side) * warped[..., None]
 
     matrix, offset = matrix.to(device, non_blocking=True), offset.to(device, non_blocking=True)
-    positions = (matrix @ lattice(side, device) + offset).unflatten(2, (side, side))
+    positions: Tensor = (matrix @ lattice(side, device) + offset).view(count, 2, side, side)
     if options.elastic_px:
         positions += spread((amplitude * nodes).to(device, non_blocking=True), side)
     return positions
@@ -102,8 +102,8 @@ class Places:
         index, inside = self.index.flatten(1), self.inside
         if plane.ndim == 4:
             index, inside = index[:, None].expand(-1, plane.shape[1], -1), inside[:, None]
-        moved = plane.flatten(-2).gather(-1, index).unflatten(-1, inside.shape[-2:])
-        return moved.masked_fill_(~inside, fill)
+        moved = plane.flatten(-2).gather(-1, index)
+        return moved.view(*plane.shape[:-2], *inside.shape[-2:]).masked_fill_(~inside, fill)
 
 
 def find_nearest(positions: Tensor, side: int) -> Places:
