@@ -72,6 +72,10 @@ class BlendedEngine:
         """The scores of tiles."""
         return self.tiles(image, valid)
 
+    def rest(self) -> None:
+        """See `Engine`."""
+        self.tiles.rest()
+
     def decide(self, scores: NDArray[np.float32]) -> Outputs:
         """The outputs of the request from blended scores (K, H, W), NaN where there is no data."""
         has_data = ~np.isnan(scores[0])

@@ -16,6 +16,7 @@ from geounet.inference.pipeline import threaded
 from geounet.inference.plan import list_tiles
 from geounet.inference.preparation import open_image
 from geounet.inference.run import Run
+from geounet.inference.runtime import trim_memory
 from geounet.inference.streaming import PredictedTile, Stream
 from geounet.inference.tiling import Tile
 from geounet.progress import Progress, ProgressCallback
@@ -62,6 +63,8 @@ def compute_parts(
                     f"{run.outputs['mask']} is unfinished: {done} of {total} pixels are done and "
                     f"kept in {run.job.folder}; the same command goes on from there"
                 )
+    engine.rest()  # what comes now needs the memory more
+    trim_memory()
 
 
 def _keep_parts(

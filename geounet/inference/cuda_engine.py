@@ -52,6 +52,10 @@ class CudaEngine:
             torch.cuda.empty_cache()
             raise MemoryError(str(error)) from error
 
+    def rest(self) -> None:
+        """See `Engine`."""
+        torch.cuda.empty_cache()
+
     def _send(self, *arrays: NDArray[Any]) -> list[Tensor]:
         """Copies on the device, there before the computing stream goes on."""
         computing = torch.cuda.current_stream()

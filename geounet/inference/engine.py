@@ -67,6 +67,9 @@ class Engine(Protocol):
     def __call__(self, image: NDArray[np.generic], valid: NDArray[np.bool_]) -> Outputs:
         """The outputs of a batch, as `submit`."""
 
+    def rest(self) -> None:
+        """Give back the memory that is kept for the next batch."""
+
 
 class TorchEngine:
     """PyTorch on the CPU or on MPS. A CUDA device is better served by `CudaEngine`."""
@@ -102,6 +105,9 @@ class TorchEngine:
             if not is_out_of_memory(error):
                 raise
             raise MemoryError(str(error)) from error
+
+    def rest(self) -> None:
+        """See `Engine`; torch keeps nothing on the CPU."""
 
 
 WANT_OF_MEMORY = (

@@ -64,6 +64,12 @@ class OpenVinoEngine:
         kinds = _order(self.request.kinds)
         return {kind: _join([tile[i] for tile in tiles]) for i, kind in enumerate(kinds)}
 
+    def rest(self) -> None:
+        """See `Engine`."""
+        with self._lock:
+            if self._latest is not None:
+                self._latest.release_memory()
+
     def _find_compiled(self, shape: tuple[int, ...]) -> Any:  # noqa: ANN401 - has no types
         compiled = self._compiled(shape)
         if self._latest is not None and self._latest is not compiled:

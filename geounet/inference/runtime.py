@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,6 +65,12 @@ def held_memory() -> int:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return peak_memory()
+
+
+def trim_memory() -> None:
+    """Give back to the system what the C library keeps of freed memory, if it is glibc."""
+    with suppress(OSError, TypeError, AttributeError):  # it has no such function
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def peak_memory() -> int:

@@ -5,24 +5,24 @@ GDAL's own majority takes longer than all the rest of assembling a mask.
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.io import DatasetReader
-from rasterio.windows import Window as RasterioWindow
 
 from geounet.raster.dataset import open_dataset
 from geounet.raster.grid import pixel_grid
 from geounet.raster.window import Window
-from geounet.raster.writing import BLOCK, check_blocks, create_tiled
+from geounet.raster.writing import BLOCK, check_blocks, create_tiled, to_rasterio
 
 Reduction = Literal["mode", "average"]
 """What becomes of 2 x 2 pixels: the commonest value, or the mean of those with data."""
 
-_STEP = (BLOCK, 16 * BLOCK)
-"""Pixels (height, width) of an overview computed at a time."""
+_BLOCKS = 16
+"""Bytes of an overview's pixels computed at a time, in blocks of bytes."""
 
 
 _STRIP = 32
@@ -98,9 +98,11 @@ def _write_half(dataset: DatasetReader, target: Path, reduction: Reduction) -> N
     """Write the next overview of a raster; an odd last row or column counts twice."""
     reduce = reduce_mode if reduction == "mode" else reduce_average
     height, width = dataset.shape
+    dtype = np.dtype(dataset.dtypes[0])
     grid = pixel_grid(-(-height // 2), -(-width // 2))
-    with create_tiled(target, grid, dataset.count, dataset.dtypes[0], dataset.nodata) as overview:
-        for window in grid.extent.blocks(*_STEP):
+    with create_tiled(target, grid, dataset.count, dtype, dataset.nodata) as overview:
+        windows = grid.extent.blocks(BLOCK, max(1, _BLOCKS // dtype.itemsize) * BLOCK)
+        for window, band in product(windows, dataset.indexes):
             rows, cols = 2 * window.row_off, 2 * window.col_off
             inside = Window(
                 row_off=rows,
@@ -108,16 +110,12 @@ def _write_half(dataset: DatasetReader, target: Path, reduction: Reduction) -> N
                 height=min(2 * window.height, height - rows),
                 width=min(2 * window.width, width - cols),
             )
-            pixels = dataset.read(window=_to_rasterio(inside))
-            padding = ((0, 0), (0, inside.height % 2), (0, inside.width % 2))
+            pixels = dataset.read(band, window=to_rasterio(inside))
+            padding = ((0, inside.height % 2), (0, inside.width % 2))
             if np.any(padding):
                 pixels = np.pad(pixels, padding, mode="edge")
             strips = [
-                reduce(pixels[:, row : row + _STRIP], dataset.nodata)
-                for row in range(0, pixels.shape[1], _STRIP)
+                reduce(pixels[row : row + _STRIP], dataset.nodata)
+                for row in range(0, len(pixels), _STRIP)
             ]
-            overview.write(np.concatenate(strips, axis=1), window=_to_rasterio(window))
-
-
-def _to_rasterio(window: Window) -> RasterioWindow:
-    return RasterioWindow(window.col_off, window.row_off, window.width, window.height)
+            overview.write(np.concatenate(strips), band, window=to_rasterio(window))

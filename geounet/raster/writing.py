@@ -96,9 +96,9 @@ def open_part(
                     target.set_band_description(number, band_name)
 
             def write(window: Window, array: NDArray[Any]) -> None:
-                inside = RasterioWindow(window.col_off, window.row_off, window.width, window.height)
                 with guard_writing(path):
                     pixels = array[None] if array.ndim == 2 else array
+                    inside = to_rasterio(window)
                     target.write(pixels.astype(target.dtypes[0], copy=False), window=inside)
 
             yield write
@@ -176,8 +176,8 @@ def publish(temporary: Path, path: Path) -> None:
     flush(path.parent)
 
 
-_CHECKED = 32 * BLOCK
-"""Columns that are decoded at a time."""
+_CHECKED = 32
+"""Bytes that are decoded at a time, in blocks of bytes."""
 
 
 def check_blocks(path: Path, overview: int | None = None) -> None:
@@ -191,16 +191,15 @@ def check_blocks(path: Path, overview: int | None = None) -> None:
     """
     options = {} if overview is None else {"overview_level": overview}
     with open_dataset(path, num_threads="all_cpus", **options) as dataset:
-        height, width = dataset.shape
-        for band, row in product(dataset.indexes, range(-(-height // BLOCK))):
-            rows = min(BLOCK, height - row * BLOCK)
-            for first in range(0, width, _CHECKED):
-                columns = min(_CHECKED, width - first)
-                dataset.read(band, window=RasterioWindow(first, row * BLOCK, columns, rows))
-                for col in range(first // BLOCK, -(-(first + columns) // BLOCK)):
-                    item = f"BLOCK_OFFSET_{col}_{row}"
-                    if dataset.get_tag_item(item, "TIFF", bidx=band, ovr=None) is None:
-                        raise RasterioIOError(f"block {col}, {row} is missing")
+        pixel_bytes = dataset.count * np.dtype(dataset.dtypes[0]).itemsize
+        extent = Window(row_off=0, col_off=0, height=dataset.height, width=dataset.width)
+        for window in extent.blocks(BLOCK, max(1, _CHECKED // pixel_bytes) * BLOCK):
+            dataset.read(window=to_rasterio(window))  # all bands, which may share blocks
+            row, cols = window.row_off // BLOCK, range(window.col_off, window.col_end, BLOCK)
+            for band, col in product(dataset.indexes, (off // BLOCK for off in cols)):
+                item = f"BLOCK_OFFSET_{col}_{row}"
+                if dataset.get_tag_item(item, "TIFF", bidx=band, ovr=None) is None:
+                    raise RasterioIOError(f"block {col}, {row} is missing")
 
 
 def is_whole(path: Path, shape: tuple[int, int]) -> bool:
@@ -230,6 +229,11 @@ def guard_writing(path: Path) -> Iterator[None]:
         raise ResourceError(
             f"{path} cannot be written ({reason}); check the folder and the free space"
         ) from error
+
+
+def to_rasterio(window: Window) -> RasterioWindow:
+    """The window in rasterio's terms."""
+    return RasterioWindow(window.col_off, window.row_off, window.width, window.height)
 
 
 def choose_predictor(dtype: np.dtype[Any]) -> int:
