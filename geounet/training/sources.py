@@ -138,14 +138,14 @@ class SourceReader:
         return np.where(rasterize_inside(aoi, scene.grid, window), ids, np.int32(0))
 
     def check_rasters(self) -> None:
-        """Open what has a raster as labels, so that what does not fit is found before work begins.
+        """Open all labels that are rasters, so that what does not fit is found before work begins.
 
         Raises:
             InputError: some labels do not fit their image.
         """
-        for index, source in enumerate(self._sources):
+        for source in self._sources:
             if not is_vectors(source.labels):
-                self.open(index)
+                self._open_labels(source, source.area.grid).close()
 
     def open(self, index: int) -> tuple[Scene, Labels]:
         """The open image and labels of the `index`-th source."""
@@ -164,13 +164,15 @@ class SourceReader:
     def _open_pair(self, source: Source) -> tuple[Scene, Labels, ExitStack]:
         with ExitStack() as stack:
             scene = stack.enter_context(open_scene(source.image, self._reading.bands))
-            classes, options = self._reading.classes, self._reading.label_options
-            labels = stack.enter_context(
-                open_labels(source.labels, scene.grid, classes, options, scene=source.image)
-            )
-            if labels.note is not None:
-                self.noted.setdefault(labels.note, {})[str(source.labels)] = None
+            labels = stack.enter_context(self._open_labels(source, scene.grid))
             return scene, labels, stack.pop_all()
+
+    def _open_labels(self, source: Source, grid: Grid) -> Labels:
+        classes, options = self._reading.classes, self._reading.label_options
+        labels = open_labels(source.labels, grid, classes, options, scene=source.image)
+        if labels.note is not None:
+            self.noted.setdefault(labels.note, {})[str(source.labels)] = None
+        return labels
 
     def __enter__(self) -> Self:
         return self

@@ -138,7 +138,7 @@ def prepare_task(
     parts = (inputs.sources, inputs.validation_sources, inputs.test_sources)
     with ExitStack() as stack:
         readers = [stack.enter_context(SourceReader(part, inputs.reading)) for part in parts]
-        for reader in readers:
+        for reader in readers if inputs.has_own_validation else readers[::2]:
             reader.check_rasters()
         split = _split(inputs, geometry, options, readers[1])
         values = [c.value for c in inputs.classes]

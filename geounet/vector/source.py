@@ -23,6 +23,9 @@ LAYER_MARK = "|layername="
 VECTOR_SUFFIXES = frozenset({".geojson", ".gpkg", ".shp", ".fgb", ".parquet", ".kml", ".gml"})
 """Files that are vectors even if they turn out to be missing or damaged."""
 
+RASTER_SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2"})
+"""Files that are never vectors: asking GDAL takes some milliseconds, for each of many chips."""
+
 
 @dataclass(frozen=True)
 class VectorSource:
@@ -118,8 +121,9 @@ def _open_cached(path: str, modified_at: float) -> VectorSource:
 def is_vectors(path: str | Path) -> bool:
     """Whether pyogrio opens it, or its name says so, so that it is no raster."""
     file = os.fspath(path).partition(LAYER_MARK)[0]
-    if Path(file).suffix.lower() in VECTOR_SUFFIXES:
-        return True
+    suffix = Path(file).suffix.lower()
+    if suffix in VECTOR_SUFFIXES or suffix in RASTER_SUFFIXES:
+        return suffix in VECTOR_SUFFIXES
     try:
         return bool(len(pyogrio.list_layers(file)))
     except DataSourceError:
