@@ -19,7 +19,6 @@ from geounet.training.deformation import (
     draw_positions,
     find_nearest,
     interpolate,
-    lattice,
     spread,
 )
 from geounet.training.figures import draw_versions, hatch
@@ -40,6 +39,12 @@ def all_warped(monkeypatch):
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def lattice(side):
+    """Row and column of each pixel of a square from its centre, (2, side * side)."""
+    axis = torch.arange(side) - (side - 1) / 2
+    return torch.stack(torch.meshgrid(axis, axis, indexing="ij")).flatten(1)
 
 
 def make_pixels(count=4, side=48, context=0, bands=3, seed=0):
@@ -73,7 +78,7 @@ def test_the_eight_orientations_are_those_of_rot90(side):
     chip = torch.arange(side * side).reshape(1, side, side)
     turned = []
     for k, matrix in enumerate(ORIENTATIONS):
-        positions = (matrix @ lattice(side, CPU)).unflatten(1, (side, side))[None]
+        positions = (matrix @ lattice(side)).unflatten(1, (side, side))[None]
         turned.append(find_nearest(positions, side).carry(chip, fill=-1))
         expected = (chip.flip(-1) if k >= 4 else chip).rot90(k % 4, dims=(1, 2))
         assert (turned[-1] == expected).all()
@@ -104,7 +109,7 @@ def test_no_augmentation_leaves_chips_untouched():
 
 def test_what_is_not_moved_is_interpolated_to_itself():
     pixels = make_pixels()
-    positions = lattice(48, CPU).unflatten(1, (48, 48)).repeat(4, 1, 1, 1)
+    positions = lattice(48).unflatten(1, (48, 48)).repeat(4, 1, 1, 1)
     torch.testing.assert_close(
         interpolate(pixels.image, positions), pixels.image, atol=1e-4, rtol=0
     )
@@ -113,7 +118,7 @@ def test_what_is_not_moved_is_interpolated_to_itself():
 
 def test_some_chips_stay_on_their_pixels():
     positions = draw_positions(replace(WILD, turn=False), 200, 9, generator(), CPU)
-    on_pixels = (positions == lattice(9, CPU).unflatten(1, (9, 9))).flatten(1).all(dim=1)
+    on_pixels = (positions == lattice(9).unflatten(1, (9, 9))).flatten(1).all(dim=1)
     assert 0.1 < on_pixels.float().mean() < 0.3
 
 
@@ -186,7 +191,7 @@ def test_elastic_displacements_are_bicubic_between_the_nodes():
 def test_elastic_displacements_have_the_papers_deviation_at_the_nodes(all_warped):
     options = AugmentOptions(elastic_px=10)
     field = draw_positions(options, 300, 257, generator(), CPU)
-    field -= lattice(257, CPU).unflatten(1, (257, 257))
+    field -= lattice(257).unflatten(1, (257, 257))
     nodes = field[..., ::128, ::128]  # (300, 2, 3, 3)
     assert nodes.std(dim=0).sub(10).abs().max() < 1.5
     assert nodes.mean(dim=0).abs().max() < 2
@@ -213,7 +218,7 @@ def test_elastic_deformation_does_not_fold_small_chips(all_warped):
 def test_amplitudes_are_reached_and_not_exceeded(all_warped, options, reach):
     """Of each chip the matrix and the shift, found again from its positions."""
     positions = draw_positions(options, 400, 11, generator(), CPU).flatten(2)
-    base = lattice(11, CPU)
+    base = lattice(11)
     matrix = positions @ torch.linalg.pinv(base)
     shift = positions.mean(dim=2)
     zoom = torch.linalg.det(matrix).sqrt()
