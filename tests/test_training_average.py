@@ -11,7 +11,7 @@ from geounet.models import Band, ModelSpec, UNet
 from geounet.training import TrainOptions
 from geounet.training.average import WeightAverage
 from geounet.training.learner import make_learner
-from geounet.training.run import Run
+from geounet.training.run import Chosen, Run
 from geounet.training.schedule import Clock, make_schedule
 
 
@@ -33,7 +33,8 @@ def make_run(precision="float32", **options):
     runtime = Runtime(torch.device("cpu"), precision)
     learner = make_learner(network, spec, chosen, runtime)
     schedule = make_schedule(chosen.schedule, chosen.warm_up)
-    return Run(None, spec, chosen, learner, schedule, Clock(10, None, 0.0), 5)
+    clock = Clock(10, None, 0.0)
+    return Run(None, spec, chosen, Chosen(2, 1e-3), learner, schedule, clock, 5)
 
 
 def test_the_average_is_the_recursion_of_its_docstring():

@@ -268,19 +268,21 @@ def start(pair, folder):
 @pytest.mark.slow
 def test_the_command_goes_on_after_sigkill_and_sigint(pair, tmp_path):
     started = time.monotonic()
-    alone = start(pair, tmp_path / "unbroken")
-    assert alone.wait() == 0, alone.stderr.read()
+    with start(pair, tmp_path / "unbroken") as alone:
+        said = alone.communicate()[1]
+    assert alone.returncode == 0, said
     took = time.monotonic() - started
     draw, codes = random.Random(0), []
     for number in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGKILL, signal.SIGINT):
-        run = start(pair, tmp_path / "run")
-        with suppress(subprocess.TimeoutExpired):
-            run.wait(took * draw.uniform(0.7, 0.95))
-        run.send_signal(number)
-        codes.append(run.wait())
-        said = run.stderr.read()
+        with start(pair, tmp_path / "run") as run:
+            with suppress(subprocess.TimeoutExpired):
+                run.wait(took * draw.uniform(0.7, 0.95))
+            run.send_signal(number)
+            said = run.communicate()[1]
+        codes.append(run.returncode)
         assert codes[-1] in (0, 130, -number), said
         assert codes[-1] != 130 or "--resume goes on" in said
-    run = start(pair, tmp_path / "run")
-    assert run.wait() == 0, run.stderr.read()
+    with start(pair, tmp_path / "run") as run:
+        said = run.communicate()[1]
+    assert run.returncode == 0, said
     assert_same_run(tmp_path / "run", tmp_path / "unbroken")

@@ -91,6 +91,19 @@ def parse_count(text: str) -> int | None:
     return int(text)
 
 
+def parse_rate(text: str) -> float | None:
+    """`auto` -> None, else a positive number."""
+    if text == "auto":
+        return None
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not 0 < rate < math.inf:
+        raise typer.BadParameter(f"{text!r}: write auto or a positive number like 0.003")
+    return rate
+
+
 def _no_memory(text: str) -> int:
     raise typer.BadParameter(f"{text!r}: write an amount of memory like 4GB or 512MB")
 

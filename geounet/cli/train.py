@@ -162,8 +162,14 @@ def train(
         int, typer.Option(help="Side of the training samples in px.", rich_help_panel=LEARNING)
     ] = TrainOptions.chip,
     batch: Annotated[
-        int, typer.Option(help="Chips per step.", rich_help_panel=LEARNING)
-    ] = TrainOptions.batch,
+        int | None,
+        typer.Option(
+            parser=p.parse_count,
+            metavar="auto|N",
+            help="Chips at a time; auto: as many as fit the memory, to 8 on the CPU, else 32.",
+            rich_help_panel=LEARNING,
+        ),
+    ] = str(TrainOptions.batch),  # type: ignore[assignment]
     accumulate: Annotated[
         int, typer.Option(help="Batches per step.", rich_help_panel=LEARNING)
     ] = TrainOptions.accumulate,
@@ -180,8 +186,14 @@ def train(
         Literal["adamw", "sgd"], typer.Option(help="sgd: the paper's.", rich_help_panel=LEARNING)
     ] = TrainOptions.optimiser,
     lr: Annotated[
-        float, typer.Option(help="Highest learning rate.", rich_help_panel=LEARNING)
-    ] = TrainOptions.lr,
+        float | None,
+        typer.Option(
+            parser=p.parse_rate,
+            metavar="auto|RATE",
+            help="Highest learning rate; auto: found by a test of 40 steps.",
+            rich_help_panel=LEARNING,
+        ),
+    ] = str(TrainOptions.lr),  # type: ignore[assignment]
     schedule: Annotated[
         Literal["one-cycle", "cosine", "plateau"],
         typer.Option(help="Of the learning rate.", rich_help_panel=LEARNING),
@@ -352,7 +364,7 @@ def describe(summary: TrainSummary) -> str:
         f"{summary.model}: mean IoU {figure(metrics.mean_iou)} on the held-out pixels ({classes})",
         f"best of {summary.epochs} epochs: the {summary.best_epoch}.; {summary.chips} chips in "
         f"{summary.elapsed_s / 60:.1f} min on {summary.device} ({summary.precision}), "
-        f"waiting for chips {waited}",
+        f"waiting for chips {waited}; batches of {summary.batch}, learning rate {summary.lr:g}",
         *_describe_test(summary),
         *(f"note: {note}" for note in summary.notes),
         f"look at {summary.output / 'examples.png'} and {summary.output / 'curves.png'}; next:",

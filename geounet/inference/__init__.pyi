@@ -12,6 +12,7 @@ from .prediction import predict as predict
 from .predictor import Predictor as Predictor
 from .predictor import Request as Request
 from .runtime import Runtime as Runtime
+from .runtime import free_memory as free_memory
 from .runtime import resolve_runtime as resolve_runtime
 from .starting import make_engine as make_engine
 from .starting import make_ensemble as make_ensemble

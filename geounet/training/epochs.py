@@ -35,7 +35,7 @@ def train_epochs(run: Run, progress: ProgressCallback, stop: Event) -> Iterator[
         inputs.sources,
         inputs.reading,
         plan_chips(run.task, options),
-        options.batch,
+        run.chosen.batch,
         options.workers,
     )
     done = len(run.epochs) * run.epoch_steps + len(run.current.losses)
@@ -93,7 +93,7 @@ def _report(run: Run, progress: ProgressCallback) -> None:
         values["iou"] = run.epochs[-1].score
     elapsed_s = run.current.elapsed_s + sum(result.elapsed_s for result in past)
     if elapsed_s:
-        chips = run.clock.steps * run.options.accumulate * run.options.batch
+        chips = run.clock.steps * run.options.accumulate * run.chosen.batch
         waited_s = run.current.waiting_s + sum(result.waiting_s for result in past)
         values |= {"lr": run.lr, "chips/s": chips / elapsed_s, "waiting": waited_s / elapsed_s}
     progress(Progress("train", run.clock.steps, run.clock.expected_steps, "steps", values))

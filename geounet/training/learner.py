@@ -32,7 +32,6 @@ class Learner:
         normalise: raw pixels to the device.
         augment: variation of batches.
         loss: of scores, labels and border weights.
-        lr: highest learning rate.
         clip: largest norm of a step's gradient; 0: any.
         runtime: where the network is, and the arithmetic of its convolutions.
     """
@@ -44,7 +43,6 @@ class Learner:
     normalise: Normaliser
     augment: Callable[[Pixels, Generator], Pixels]
     loss: Loss
-    lr: float
     clip: float
     runtime: Runtime
 
@@ -57,7 +55,7 @@ def make_learner(
     Args:
         network: with fresh weights.
         spec: how to normalise, and how common the classes are.
-        options: with a learning rate.
+        options: how.
         runtime: where, and in which arithmetic.
     """
     shares = [spec.training["class_shares"][item.name] for item in spec.classes]
@@ -70,14 +68,13 @@ def make_learner(
         normalise=Normaliser(spec.bands, runtime.device),
         augment=partial(augment, options.augmentation, options.chip),
         loss=make_loss(options.loss_options, shares, runtime.device),
-        lr=options.lr,
         clip=options.clip,
         runtime=runtime,
     )
 
 
 def make_optimiser(network: nn.Module, options: TrainOptions, device: torch.device) -> Optimizer:
-    """AdamW or SGD; biases and norms do not decay."""
+    """AdamW or SGD, whose rate each step sets; biases and norms do not decay."""
     parameters = [p for p in network.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": options.weight_decay},
@@ -85,8 +82,8 @@ def make_optimiser(network: nn.Module, options: TrainOptions, device: torch.devi
     ]
     fused = _has_fused(device)
     if options.optimiser == "sgd":
-        return SGD(groups, lr=options.lr, momentum=options.momentum, fused=fused)
-    return AdamW(groups, lr=options.lr, fused=fused)
+        return SGD(groups, momentum=options.momentum, fused=fused)
+    return AdamW(groups, fused=fused)
 
 
 def _has_fused(device: torch.device) -> bool:

@@ -77,13 +77,14 @@ class TrainOptions:
         encoder_weights: of a network of segmentation_models_pytorch, fetched ("imagenet"). For
             these seven, None is the architecture's own default (`NETWORK_ARGUMENTS`).
         chip: side of the training samples in pixels.
-        batch: chips that go through the network together.
+        batch: chips that go through the network together; None: as many as memory has room for,
+            up to 8 on the CPU and 32 elsewhere.
         accumulate: such batches per step.
         epochs: times to train on `count_epoch_chips` chips, then validate.
         max_time_min: minutes after which to be done, learning rate and all; None: no limit.
         patience: epochs without a better one after which to be done; None: no limit.
         optimiser: "adamw", or "sgd" as in the paper.
-        lr: highest learning rate.
+        lr: highest learning rate; None: found by a short range test.
         schedule: of the learning rate: "one-cycle", "cosine" or "plateau".
         warm_up: share of the run in which the learning rate rises; None: the schedule's own.
         momentum: of SGD; 0.99 as in the paper.
@@ -118,13 +119,13 @@ class TrainOptions:
     dropout: float | None = None
     encoder_weights: str | None = None
     chip: int = 256
-    batch: int = 8
+    batch: int | None = 8
     accumulate: int = 1
     epochs: int = 22
     max_time_min: float | None = None
     patience: int | None = None
     optimiser: Optimiser = "adamw"
-    lr: float = 3e-3
+    lr: float | None = 3e-3
     schedule: ScheduleName = "one-cycle"
     warm_up: float | None = None
     momentum: float = 0.99

@@ -90,6 +90,7 @@ def describe_best(run: Run) -> ModelSpec:
     reached = {
         "epoch": best.number,
         "steps": sum(epoch.result.steps for epoch in run.epochs[: best.number]),
+        **asdict(run.chosen),
         "averaged": best.is_average,
         "metrics": asdict(best.metrics),
     }

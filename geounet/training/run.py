@@ -45,6 +45,19 @@ class Unfinished:
         return EpochResult(mean, len(losses), self.elapsed_s, self.waiting_s)
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """What options may leave open.
+
+    Attributes:
+        batch: chips that go through the network together.
+        lr: highest learning rate.
+    """
+
+    batch: int
+    lr: float
+
+
 @dataclass
 class Run:
     """What changes is the learner's inside, the clock, the epochs and the one under way.
@@ -52,7 +65,8 @@ class Run:
     Attributes:
         task: what is learned from.
         spec: of the model to be.
-        options: nothing is left to be chosen in them.
+        options: as given.
+        chosen: what they may have left open.
         learner: the network and what changes it.
         schedule: of the learning rate.
         clock: how much is over.
@@ -64,6 +78,7 @@ class Run:
     task: Task
     spec: ModelSpec
     options: TrainOptions
+    chosen: Chosen
     learner: Learner
     schedule: Schedule
     clock: Clock
@@ -80,7 +95,7 @@ class Run:
     def lr(self) -> float:
         """The learning rate of the next step."""
         scores = [epoch.score for epoch in self.epochs]
-        return self.learner.lr * self.schedule.factor(self.clock.position, scores)
+        return self.chosen.lr * self.schedule.factor(self.clock.position, scores)
 
     @property
     def is_over(self) -> bool:
@@ -94,31 +109,33 @@ class Run:
 
 
 def start_run(
-    network: nn.Module, task: Task, options: TrainOptions, runtime: Runtime, started: float
+    network: nn.Module,
+    task: Task,
+    options: TrainOptions,
+    chosen: Chosen,
+    runtime: Runtime,
+    started: float,
 ) -> Run:
     """A run before its first step.
 
     Args:
         network: with fresh weights.
         task: what is learned from.
-        options: nothing is left to be chosen in them.
+        options: how.
+        chosen: what they may have left open.
         runtime: where, and in which arithmetic.
         started: moment of `time.perf_counter`.
     """
     spec = make_spec(task, options)
-    steps = count_steps(task, options)
+    chips = count_epoch_chips(task.split.training_pixels, options.chip)
+    steps = -(-chips // (chosen.batch * options.accumulate))
     return Run(
         task=task,
         spec=spec,
         options=options,
+        chosen=chosen,
         learner=make_learner(network, spec, options, runtime),
         schedule=make_schedule(options.schedule, options.warm_up),
         clock=Clock(options.epochs * steps, options.max_time_s, started),
         epoch_steps=steps,
     )
-
-
-def count_steps(task: Task, options: TrainOptions) -> int:
-    """Steps of an epoch."""
-    chips = count_epoch_chips(task.split.training_pixels, options.chip)
-    return -(-chips // (options.batch * options.accumulate))

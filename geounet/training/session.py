@@ -11,6 +11,7 @@ from threading import Event
 from geounet.errors import InputError, Interrupted
 from geounet.evaluation import Metrics
 from geounet.progress import ProgressCallback, ignore_progress
+from geounet.training.choosing import choose
 from geounet.training.epochs import train_epochs
 from geounet.training.examples import draw_validation
 from geounet.training.loop import LossError, Stopped
@@ -47,6 +48,8 @@ class TrainSummary:
         metrics: of the kept model on the held-out pixels.
         test_metrics: of the kept model on the test scenes; None without any.
         chips: chips trained on.
+        batch: chips that went through the network together.
+        lr: highest learning rate.
         notes: which images were left out, and what had to be done to the labels.
         device: where the network was trained.
         precision: in which arithmetic.
@@ -65,6 +68,8 @@ class TrainSummary:
     metrics: Metrics
     test_metrics: Metrics | None
     chips: int
+    batch: int
+    lr: float
     notes: tuple[str, ...]
     device: str
     precision: str
@@ -109,8 +114,9 @@ def train(
         network = build_training_network(inputs, options)
         task = prepare_task(inputs, find_training_geometry(network, options), options, progress)
         settings = describe_settings(task, options, runtime)
-        run = start_run(network, task, options, runtime, started)
-        record = Record(open_run_folder(Path(output)), settings)
+        chosen = state.chosen if state else choose(network, task, options, runtime, progress)
+        run = start_run(network, task, options, chosen, runtime, started)
+        record = Record(open_run_folder(Path(output)), {**settings, **asdict(chosen)})
         if state is not None:
             check_same_inputs(Path(output), settings, state.settings)
             restore(run, state)
@@ -157,7 +163,7 @@ def _summarize(run: Run, record: Record, tested: Metrics | None, elapsed_s: floa
     best, task, runtime = run.best, run.task, run.learner.runtime
     results = [epoch.result for epoch in run.epochs]
     names = [item.name for item in task.inputs.classes]
-    chips = run.options.batch * run.options.accumulate
+    chips = run.chosen.batch * run.options.accumulate
     return TrainSummary(
         output=record.folder.path,
         model=record.folder.model,
@@ -169,6 +175,8 @@ def _summarize(run: Run, record: Record, tested: Metrics | None, elapsed_s: floa
         metrics=best.metrics,
         test_metrics=tested,
         chips=chips * sum(result.steps for result in results),
+        batch=run.chosen.batch,
+        lr=run.chosen.lr,
         notes=task.notes,
         device=str(runtime.device),
         precision=runtime.precision,

@@ -38,7 +38,6 @@ def make_spec(task: Task, options: TrainOptions) -> ModelSpec:
             ),
             "training_pixels": task.split.training_pixels,
             "chip": options.chip,
-            "batch": options.batch,
             "seed": options.seed,
             "geounet": __version__,
             "torch": str(torch.__version__),

@@ -23,7 +23,7 @@ from geounet.errors import InputError, ResourceError
 from geounet.models import ModelSpec
 from geounet.training.history import Epoch, find_best
 from geounet.training.learner import Learner
-from geounet.training.run import Run, Unfinished
+from geounet.training.run import Chosen, Run, Unfinished
 
 FORMAT_VERSION = 1
 METADATA_KEY = "geounet-state"
@@ -36,8 +36,7 @@ class State:
     Attributes:
         settings: as in settings.json, the options as they were given among them.
         spec: of the model to be.
-        lr: highest learning rate, given or found.
-        batch: chips per batch, given or found.
+        chosen: what the options may have left open.
         steps: taken.
         elapsed_s: seconds until it was saved.
         epochs: those that were over.
@@ -48,8 +47,7 @@ class State:
 
     settings: Mapping[str, Any]
     spec: ModelSpec
-    lr: float
-    batch: int
+    chosen: Chosen
     steps: int
     elapsed_s: float
     epochs: list[Epoch]
@@ -73,8 +71,7 @@ def save_state(path: Path, run: Run, settings: Mapping[str, Any]) -> None:
         "format_version": FORMAT_VERSION,
         "settings": settings,
         "spec": run.spec.to_json(),
-        "lr": run.options.lr,
-        "batch": run.options.batch,
+        "chosen": asdict(run.chosen),
         "steps": run.clock.steps,
         "elapsed_s": run.clock.elapsed_s,
         "epochs": [asdict(epoch) for epoch in run.epochs],
@@ -109,6 +106,7 @@ def load_state(path: Path) -> State:
         if content.pop("format_version") != FORMAT_VERSION:
             raise ValueError("it is of another version of geounet")
         content["spec"] = ModelSpec.from_json(content["spec"])
+        content["chosen"] = Chosen(**content["chosen"])
         content["epochs"] = [Epoch.from_dict(epoch) for epoch in content["epochs"]]
         return State(**content, tensors=tensors)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
@@ -131,6 +129,7 @@ def restore(run: Run, state: State) -> None:
         ) from error
     if state.scaler and run.learner.scaler.is_enabled():
         run.learner.scaler.load_state_dict(dict(state.scaler))
+    run.spec = state.spec
     run.clock.steps = state.steps
     run.clock.started -= state.elapsed_s
     run.epochs = list(state.epochs)
