@@ -13,7 +13,7 @@ from networks import make_model
 from rasters import read_raster, write_raster
 from test_inference_predict import make_pixels
 
-from geounet.errors import ResourceError, UsageError
+from geounet.errors import ModelError, ResourceError, UsageError
 from geounet.inference import PredictOptions, TorchEngine, load_models, openvino_engine, predict
 from geounet.inference.starting import start_engine
 
@@ -206,3 +206,21 @@ def test_changed_weights_get_another_engine(tmp_path, name):
         model.network.head.bias[1] += 1000
     predict(scene, model, tmp_path / "mask.tif", options)
     assert (read_raster(tmp_path / "mask.tif") == 1).all()
+
+
+@pytest.mark.parametrize("name", ["torch", pytest.param("openvino", marks=needs_openvino)])
+@pytest.mark.parametrize("tta", ["none", "flip"])
+def test_scores_that_are_no_numbers_are_no_labels(tmp_path, name, tta):
+    """As float16 gives beyond 65504; here float32 does."""
+    _, model = make_model(tmp_path, dtype="float32")
+    model.network.head.weight.data.mul_(1e6)
+    pixels = make_pixels(60, 60).astype(np.float32)
+    pixels[:, 10, 10] = 3e38
+    scene = write_raster(tmp_path / "scene.tif", pixels)
+    options = PredictOptions(engine=name, precision="float32", tta=tta)
+    with pytest.raises(ModelError, match=r"rows 0-60, columns 0-60 .*in float32; look for such"):
+        predict(scene, model, tmp_path / "mask.tif", options)
+    pixels[:, 10, 10] = np.inf  # is no data
+    write_raster(scene, pixels)
+    options = replace(options, overwrite=True)
+    assert predict(scene, model, tmp_path / "mask.tif", options).nodata_pixels == 1

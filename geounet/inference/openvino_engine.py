@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from geounet.errors import UsageError
 from geounet.inference.engine import Outputs, Pending, is_out_of_memory
-from geounet.inference.predictor import Predictor
+from geounet.inference.predictor import SOUND, Predictor
 from geounet.inference.runtime import Runtime
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "float32")
@@ -114,7 +114,7 @@ class _Ordered(nn.Module):
 
 
 def _order(kinds: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(sorted(kinds))
+    return *sorted(kinds), SOUND
 
 
 def _join(arrays: list[NDArray[Any]]) -> NDArray[Any]:

@@ -30,6 +30,12 @@ STEPS = 254
 """Probabilities are kept in 1/254, rounded to the nearest, so that 255 can be no data."""
 
 
+SOUND = "sound"
+"""The output that tells whether a tile's scores are numbers; no kind of output of a run."""
+
+LARGEST = torch.finfo(torch.float32).max
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What a prediction is to give beside the mask.
@@ -99,13 +105,14 @@ class Predictor(nn.Module):
 
         Returns:
             mask uint8 (N, H, W); if requested confidence uint8 (N, H, W) and scores
-            (N, K, H, W); 255 (or NaN in scores of floats) where not valid.
+            (N, K, H, W); 255 (or NaN in scores of floats) where not valid. Also sound, bool (N,):
+            whether all scores of valid pixels are finite.
         """
         kept = trim(valid, self.geometry.read_margin)  # (N, H, W)
         scores = self._average(image, valid)  # (N, K, H, W)
         # argmax on the device: 1 byte per pixel comes back instead of 4 * K
         mask = self.values[scores.argmax(dim=1)]
-        outputs = {"mask": mask.masked_fill(~kept, NODATA)}
+        outputs = {"mask": mask.masked_fill(~kept, NODATA), SOUND: _are_finite(scores, kept)}
         if self.request.confidence or self.request.scores:
             probability = scores if self._is_mean else scores.float().softmax(dim=1)
             if self.request.confidence:
@@ -230,6 +237,12 @@ def _combine(geometries: Sequence[Geometry]) -> Geometry:
         read_margin=max(g.read_margin for g in geometries),
         spare=0,
     )
+
+
+def _are_finite(scores: Tensor, valid: Tensor) -> Tensor:
+    """Of each image of (N, K, H, W) whether all scores of valid pixels are, bool (N,)."""
+    total = scores.float().sum(dim=1)  # of a class that is not, neither is the sum
+    return ((total.abs() < LARGEST) | ~valid).flatten(1).all(dim=1)
 
 
 def _quantise(probability: Tensor, valid: Tensor) -> Tensor:

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from geounet.errors import ResourceError
+from geounet.errors import ModelError, ResourceError
 from geounet.inference.area import is_inside
 from geounet.inference.engine import Engine, Outputs, Pending
 from geounet.inference.pipeline import Stopwatch, interleave, threaded
-from geounet.inference.predictor import nodata_of
+from geounet.inference.predictor import SOUND, nodata_of
 from geounet.inference.tiling import Tile
 from geounet.models import Geometry
 from geounet.raster import SceneLike, Window
@@ -205,7 +205,7 @@ def _submit(engine: Engine, needed: Sequence[LoadedTile], limit: Limit) -> Pendi
         try:
             if pending is not None:
                 outputs = pending()
-                return [_cut_tile(outputs, i, loaded) for i, loaded in enumerate(needed)]
+                return [_cut_tile(engine, outputs, i, loaded) for i, loaded in enumerate(needed)]
         except MemoryError:
             pass
         limit.pixels = min(limit.pixels, pixels)
@@ -262,13 +262,25 @@ def split_tile(loaded: LoadedTile, geometry: Geometry) -> Iterator[LoadedTile]:
             )
 
 
-def _cut_tile(outputs: Outputs, index: int, loaded: LoadedTile) -> PredictedTile:
+def _cut_tile(engine: Engine, outputs: Outputs, index: int, loaded: LoadedTile) -> PredictedTile:
+    if not outputs[SOUND][index]:
+        raise ModelError(_explain_overflow(engine, loaded.tile.write))
     rows, cols = loaded.tile.kept()
     kept = {}
-    for kind, batch in outputs.items():
-        values = batch[index, ..., rows, cols]
+    for kind in engine.request.kinds:
+        values = outputs[kind][index, ..., rows, cols]
         kept[kind] = np.where(loaded.wanted, values, values.dtype.type(nodata_of(values.dtype)))
     return PredictedTile(loaded.part, loaded.tile.write, kept, is_skipped=False)
+
+
+def _explain_overflow(engine: Engine, window: Window) -> str:
+    precision = engine.runtime.precision
+    advice = "look for such values in the scene, or for damaged weights in the model"
+    return (
+        f"the scores at rows {window.row_off}-{window.row_end}, columns {window.col_off}-"
+        f"{window.col_end} are infinite or not numbers in {precision}; "
+        f"{advice if precision == 'float32' else 'use --precision float32'}"
+    )
 
 
 def _blank_tile(engine: Engine, loaded: LoadedTile) -> PredictedTile:
