@@ -31,6 +31,9 @@ from geounet.raster import Mosaic, Window, clear_workspace
 
 COMMAND = "from geounet.vector.following import serve; serve()"
 
+UNUSED = ("geopandas", "pandas")
+"""What pyogrio imports if it can, and the child does not need: 70 MB and half a second."""
+
 NICENESS = 10
 """Of the child: the network goes first. What is idle between its steps is enough for polygons."""
 
@@ -270,6 +273,11 @@ def _warm_up() -> None:
     import numpy as np
     from affine import Affine
 
+    sys.modules.update(dict.fromkeys(UNUSED))  # type: ignore[arg-type]
+    import pyogrio.raw  # noqa: F401
+
+    for name in UNUSED:
+        del sys.modules[name]
     import geounet.vector.polygonizing  # noqa: F401
     from geounet.vector.polygonizer import Polygonizer
 
