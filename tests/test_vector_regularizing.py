@@ -130,6 +130,18 @@ def test_a_row_of_ragged_buildings_does_not_overlap(seed):
     assert shapely.coverage_is_valid(found)
 
 
+@pytest.mark.parametrize(("radius", "east"), [(8, 44), (12, 44), (16, 42)])
+def test_walls_give_way_to_a_neighbour(radius, east):
+    """The right angles of a building with round corners come too near to it."""
+    house = shapely.box(48, 48, 112, 152).buffer(-radius).buffer(radius)
+    shed = shapely.box(15, 40, east, 75)
+    mask = burn(*(rotate(building, 20, origin=(100, 100)) for building in (house, shed)))
+    found = square(mask)
+    assert shapely.coverage_is_valid(found)
+    assert [len(polygon.exterior.coords) for polygon in found] == [5, 5]
+    assert shapely.area(found).sum() == pytest.approx(mask.sum(), rel=0.05)
+
+
 @pytest.mark.parametrize(("depth", "island", "tolerance"), [(1, 1, 0), (3, 1, 0), (2, 2, 3)])
 def test_what_lies_in_a_pocket_is_not_taken_in(depth, island, tolerance):
     """An outline without the pocket has right angles, too."""

@@ -12,7 +12,8 @@ from geounet.vector.archive import Rings
 from geounet.vector.clearance import FREE, JUNCTION, LARGEST_REACH, SHARED, STEPS
 from geounet.vector.front import CLEARANCE, ROW
 from geounet.vector.options import PolygonizeOptions
-from geounet.vector.regularizing import Outline, Raw, measure_rings, square_rings
+from geounet.vector.regularizing import measure_rings, square_rings
+from geounet.vector.room import Outline, Raw
 from geounet.vector.scaling import ground_matrices, longest_pixel_m
 from geounet.vector.simplifying import EXACT, LARGEST_TOLERANCE, reach_for, simplify_rings
 from geounet.vector.smoothing import FINE, smooth_rings
@@ -27,7 +28,7 @@ ROUNDING_REACH = 8
 """How far to look for other borders, in pixels, to round corners."""
 
 
-SQUARING_REACH = 12
+SQUARING_REACH = 20
 """How far to look for other borders, in pixels, to give an outline right angles."""
 
 DETAIL = 1.5

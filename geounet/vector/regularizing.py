@@ -5,43 +5,28 @@ becomes one of two kinds, along that direction or across it. Edges of one kind i
 at the mean of their places by length; edges too short to be told from noise go. What is left has
 right angles, and is scaled to the area that it had.
 
-It is used only where it is a simple ring, covers nearly the same pixels, and stays within the share
-of the clearance of the old one in which no other border may be, as do all pixels between the two:
-so it can neither overlap a neighbour nor take one in, whatever becomes of that. Nothing but the
-ring and its clearances decides.
+It is used only where it has room, or can be shifted so that it has (see `room`), is a simple ring,
+and covers nearly the same area and the same pixels. Nothing but the ring and its clearances
+decides.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
 from geounet.vector.compiling import compiled
+from geounet.vector.room import Outline, Raw, keep_to_room
 
 LEAST_IOU = 0.85
 """Of an outline with right angles and the raw one; if it is less, the outline is not used."""
 
-SPACING = 0.25
-"""In pixels, between the points of an outline that are compared with the raw one."""
+MOST_SLANT = np.pi / 18
+"""Of edges against the direction of an outline, to count for it."""
 
-
-class Outline(NamedTuple):
-    """Rings: points (N, 2), in rows and columns or metres, and where each begins."""
-
-    points: NDArray[np.float64]
-    offsets: NDArray[np.int64]  # (R + 1)
-
-
-class Raw(NamedTuple):
-    """Rings along the edges of pixels, and how much room they have."""
-
-    outline: Outline
-    rooms: NDArray[np.float64]  # (N): how far from each point no other border will be, in pixels
-    most: float  # the same for points in between
-    holes: NDArray[np.float64]  # (R): area of what is not of the region inside, in pixels
+MOST_CHANGE = 0.05
+"""Of the area of a polygon."""
 
 
 def square_rings(
@@ -64,8 +49,7 @@ def square_rings(
     squared = Outline(squared.points[: squared.offsets[-1]], squared.offsets)
     pixels = _multiply(squared, np.linalg.inv(matrices).astype(np.float64))
     usable = np.diff(squared.offsets) >= 4
-    _check_clearance(raw, pixels, usable)
-    _check_between(raw, pixels, usable)
+    keep_to_room(raw, pixels, usable)
     usable[usable] = _covers(
         _select(raw.outline, usable), _select(pixels, usable), raw.holes[usable]
     )
@@ -99,9 +83,10 @@ def _covers(raw: Outline, squared: Outline, holes: NDArray[np.float64]) -> NDArr
     valid = shapely.is_valid(new)
     new[~valid] = shapely.Polygon()
     common = shapely.area(shapely.intersection(old, new))
-    either = shapely.area(old) + shapely.area(new) - common
+    before, after = shapely.area(old), shapely.area(new)
+    either = before + after - common
     covers: NDArray[np.bool_] = valid & (common - holes >= LEAST_IOU * (either - holes))
-    return covers
+    return covers & (np.abs(after - before) <= MOST_CHANGE * (before - holes))
 
 
 @compiled
@@ -161,15 +146,22 @@ def _square(
 
 @compiled
 def _find_direction(points: NDArray[np.float64]) -> float:
-    """The mean direction of the edges by length, modulo 90 degrees, in radians."""
-    east = north = 0.0
-    for index in range(len(points)):
-        x = points[index, 0] - points[index - 1, 0]
-        y = points[index, 1] - points[index - 1, 1]
-        angle, length = 4 * np.arctan2(y, x), np.hypot(x, y)
-        east += length * np.cos(angle)
-        north += length * np.sin(angle)
-    return float(np.arctan2(north, east) / 4)
+    """The mean direction of the edges by length, modulo 90 degrees, in radians.
+
+    What slants against the mean of all is left out: cut corners, and other buildings.
+    """
+    angle = 0.0
+    for slant in (np.pi / 4, MOST_SLANT):
+        east = north = 0.0
+        for index in range(len(points)):
+            x = points[index, 0] - points[index - 1, 0]
+            y = points[index, 1] - points[index - 1, 1]
+            turn, length = 4 * (np.arctan2(y, x) - angle), np.hypot(x, y)
+            if np.cos(turn) >= np.cos(4 * slant):
+                east += length * np.cos(turn)
+                north += length * np.sin(turn)
+        angle += np.arctan2(north, east) / 4
+    return float(angle)
 
 
 @compiled
@@ -246,69 +238,3 @@ def _scale_to(points: NDArray[np.float64], area: float) -> bool:
         middle = points[:, axis].mean()
         points[:, axis] = middle + (points[:, axis] - middle) * factor
     return True
-
-
-@compiled
-def _check_clearance(raw: Raw, rings: Outline, usable: NDArray[np.bool_]) -> None:
-    """Take out rings that leave the room of the raw ones anywhere."""
-    for ring in range(usable.size):
-        begin, end = rings.offsets[ring], rings.offsets[ring + 1]
-        for index in range(begin, end):
-            one = rings.points[index]
-            other = rings.points[index + 1 if index + 1 < end else begin]
-            steps = int(np.ceil(np.hypot(other[0] - one[0], other[1] - one[1]) / SPACING))
-            for step in range(steps):
-                row = one[0] + (other[0] - one[0]) * step / steps
-                col = one[1] + (other[1] - one[1]) * step / steps
-                if usable[ring] and not _has_room(raw, ring, row, col):
-                    usable[ring] = False
-
-
-@compiled
-def _check_between(raw: Raw, rings: Outline, usable: NDArray[np.bool_]) -> None:
-    """Take out rings that have pixels between them and the raw ones which may be another's."""
-    for ring in np.flatnonzero(usable):
-        old = raw.outline.points[raw.outline.offsets[ring] : raw.outline.offsets[ring + 1]]
-        new = rings.points[rings.offsets[ring] : rings.offsets[ring + 1]]
-        both = np.concatenate((old, new))
-        left, width = int(both[:, 1].min()) - 1, int(both[:, 1].max() - both[:, 1].min()) + 3
-        crossed = np.zeros(width, np.bool_)
-        for row in range(int(both[:, 0].min()), int(both[:, 0].max()) + 1):
-            _cross(old, row + 0.5, left + 0.5, crossed)
-            _cross(new, row + 0.5, left + 0.5, crossed)
-            is_between = False
-            for col in range(width):
-                is_between ^= crossed[col]
-                crossed[col] = False
-                if is_between and not _has_room(raw, ring, row + 0.5, left + col + 0.5):
-                    usable[ring] = False
-
-
-@compiled
-def _cross(ring: NDArray[np.float64], row: float, left: float, crossed: NDArray[np.bool_]) -> None:
-    """Toggle the places on a row, counted from the left one, before which a ring crosses it."""
-    for index in range(len(ring)):
-        one, other = ring[index - 1], ring[index]
-        if (one[0] <= row) != (other[0] <= row):
-            col = one[1] + (row - one[0]) * (other[1] - one[1]) / (other[0] - one[0])
-            place = int(np.ceil(col - left))
-            crossed[place] = not crossed[place]
-
-
-@compiled
-def _has_room(raw: Raw, ring: int, row: float, col: float) -> bool:
-    """Whether a place is so near to a point of the raw ring that no other border comes there."""
-    points, margin = raw.outline.points, SPACING / 2
-    begin, end = raw.outline.offsets[ring], raw.outline.offsets[ring + 1]
-    for index in range(begin, end):
-        one, other = points[index], points[index + 1 if index + 1 < end else begin]
-        if np.hypot(row - one[0], col - one[1]) <= raw.rooms[index] - margin:
-            return True
-        axis = 0 if one[1] == other[1] else 1
-        low, high = min(one[axis], other[axis]) + 1, max(one[axis], other[axis]) - 1
-        if low <= high:
-            near = min(max(row if axis == 0 else col, low), high)
-            y, x = (near, one[1]) if axis == 0 else (one[0], near)
-            if np.hypot(row - y, col - x) <= raw.most - margin:
-                return True
-    return False
