@@ -1,0 +1,214 @@
+"""How fast geounet trains, beside the bare network and the usual loop; in one process, in turns.
+
+    python tests/benchmarks/training.py scene.tif --labels buildings.geojson
+
+* bare: forward, cross-entropy, backward and optimiser on one batch that never changes, in the
+  memory format, precision and with the optimiser kernel of geounet.
+* geounet: the steps of `geounet train` on chips from the scene, with augmentation and its loss.
+* usual: what most training loops do: float32, NCHW, torch's default optimiser kernel; one batch.
+
+Each turn of geounet opens the files anew; a first step of each turn is not counted, so that chips
+read ahead during others' turns are used up as they are made. Medians of the turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import closing
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tables import format_table
+from torch.nn.functional import cross_entropy
+
+from geounet.progress import ignore_progress
+from geounet.training import TrainOptions
+from geounet.training.augmentation import Pixels
+from geounet.training.chips import Batch, ChipStream
+from geounet.training.learner import make_optimiser
+from geounet.training.loss_options import LossOptions
+from geounet.training.network import (
+    build_training_network,
+    find_training_geometry,
+    resolve_training_runtime,
+)
+from geounet.training.run import Chosen, Run, start_run
+from geounet.training.seeds import seed_step
+from geounet.training.step import take_step
+from geounet.training.task import find_inputs, plan_chips, prepare_task
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Some steps.
+
+    Attributes:
+        seconds: of a step.
+        waiting: share of it that was waiting for chips.
+    """
+
+    seconds: float
+    waiting: float = 0.0
+
+
+def main() -> None:
+    """Measure, and print a table and JSON."""
+    arguments = parse_arguments()
+    options = TrainOptions(
+        architecture=arguments.architecture,
+        width=arguments.width,
+        augment=arguments.augment,
+        loss_options=LossOptions(loss=arguments.loss),
+        precision=arguments.precision,
+        workers=arguments.workers,
+        bbox=arguments.bbox,
+    )
+    run = prepare(arguments.image, arguments.labels, options)
+    bare, usual = make_bare(run, is_usual=False), make_bare(run, is_usual=True)
+    turns: dict[str, list[Turn]] = {"bare": [], "geounet": [], "usual": []}
+    for _ in range(arguments.rounds):
+        turns["bare"].append(time_steps(bare, arguments.steps))
+        turns["geounet"].append(time_geounet(run, arguments.steps))
+        turns["usual"].append(time_steps(usual, max(1, arguments.steps // 2)))
+    show(run, turns)
+
+
+def prepare(image: str, labels: str, options: TrainOptions) -> Run:
+    """A run before its first step."""
+    runtime = resolve_training_runtime(options)
+    inputs = find_inputs([image], [labels], options)
+    network = build_training_network(inputs, options)
+    geometry = find_training_geometry(network, options)
+    task = prepare_task(inputs, geometry, options, ignore_progress)
+    return start_run(network, task, options, Chosen(8, 3e-3), runtime, time.perf_counter())
+
+
+def make_bare(run: Run, *, is_usual: bool) -> Callable[[], None]:
+    """A step on one batch that never changes."""
+    device, dtype = run.learner.runtime.device, run.learner.runtime.dtype
+    network = deepcopy(run.learner.network).train()
+    pixels = read_pixels(run)
+    image, labels = pixels.image, pixels.labels.long()
+    optimiser: torch.optim.Optimizer
+    if is_usual:
+        network, image = network.to(memory_format=torch.contiguous_format), image.contiguous()
+        optimiser, dtype = torch.optim.AdamW(network.parameters()), torch.float32
+    else:
+        optimiser = make_optimiser(network, run.options, device)
+
+    def step() -> None:
+        optimiser.zero_grad(set_to_none=True)
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            scores = network(image)
+        cross_entropy(scores.float(), labels, ignore_index=255).backward()
+        optimiser.step()
+
+    return step
+
+
+def read_pixels(run: Run) -> Pixels:
+    """A batch as it reaches the network."""
+    with closing(open_stream(run).batches(1, 1)) as batches:
+        batch = next(batches)
+    tensors = (torch.from_numpy(x) for x in (batch.valid, batch.labels))
+    valid, labels = (x.to(run.learner.runtime.device) for x in tensors)
+    image = run.learner.normalise(batch.image, batch.valid)
+    return run.learner.augment(Pixels(image, valid, labels), seed_step(0, 1, 0))
+
+
+def open_stream(run: Run) -> ChipStream:
+    """The chips of the run."""
+    inputs, plan = run.task.inputs, plan_chips(run.task, run.options)
+    return ChipStream(inputs.sources, inputs.reading, plan, run.chosen.batch, run.options.workers)
+
+
+def time_steps(step: Callable[[], None], count: int) -> Turn:
+    """Seconds of a step, after one that does not count."""
+    step()
+    synchronise()
+    started = time.perf_counter()
+    for _ in range(count):
+        step()
+    synchronise()
+    return Turn((time.perf_counter() - started) / count)
+
+
+def time_geounet(run: Run, count: int) -> Turn:
+    """The same for steps on chips from the scene."""
+    waiting = 0.0
+    run.learner.network.train()
+    with closing(open_stream(run).batches(1, 1000)) as batches:
+        take(run, next(batches), 0)
+        synchronise()
+        started = time.perf_counter()
+        for number in range(count):
+            asked = time.perf_counter()
+            batch = next(batches)
+            waiting += time.perf_counter() - asked
+            take(run, batch, number)
+        synchronise()
+        elapsed = time.perf_counter() - started
+    return Turn(elapsed / count, waiting / elapsed)
+
+
+def take(run: Run, batch: Batch, number: int) -> None:
+    """One step as in `train_epoch`."""
+    float(take_step(run.learner, [batch], run.lr, seed_step(0, 1, number)))
+
+
+def synchronise() -> None:
+    """Wait for the device."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def show(run: Run, turns: dict[str, list[Turn]]) -> None:
+    """Table and JSON."""
+    seconds = {name: statistics.median(t.seconds for t in some) for name, some in turns.items()}
+    waiting = statistics.median(turn.waiting for turn in turns["geounet"])
+    ratios = [  # turn by turn: the machine's speed drifts
+        [a.seconds / b.seconds for a, b in zip(turns[name], turns["geounet"], strict=True)]
+        for name in ("bare", "usual")
+    ]
+    of_bare, over_usual = (statistics.median(ratio) for ratio in ratios)
+    chips = {name: run.chosen.batch / s for name, s in seconds.items()}
+    rows = [["", "chips/s"], *([name, f"{value:.2f}"] for name, value in chips.items())]
+    print(format_table(rows))
+    runtime = run.learner.runtime
+    print(
+        f"{run.spec.architecture} on {runtime.device}, {runtime.precision}, "
+        f"{torch.get_num_threads()} threads: {of_bare:.1%} of the bare step, "
+        f"{over_usual:.2f} x the usual loop, waiting {waiting:.1%}"
+    )
+    result = {"of_bare": of_bare, "over_usual": over_usual, "waiting": waiting}
+    print(json.dumps({"chips_per_s": chips, **result, "torch": torch.__version__}))
+
+
+def parse_arguments() -> argparse.Namespace:
+    """What to measure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("image", type=str)
+    parser.add_argument("--labels", required=True)
+    parser.add_argument("--bbox", type=lambda text: tuple(map(float, text.split(","))))
+    parser.add_argument("--architecture", default=TrainOptions.architecture)
+    parser.add_argument("--width", type=int)
+    parser.add_argument("--augment", default=TrainOptions.augment)
+    parser.add_argument("--loss", default=LossOptions.loss)
+    parser.add_argument("--precision", default=TrainOptions.precision)
+    parser.add_argument("--workers", type=int, default=TrainOptions.workers)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=4)
+    arguments = parser.parse_args()
+    if not Path(arguments.image).exists():
+        parser.error(f"{arguments.image}: no such file")
+    return arguments
+
+
+if __name__ == "__main__":
+    main()
