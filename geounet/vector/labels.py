@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import numpy as np
+import shapely
 from geopandas import GeoDataFrame
 from numpy.typing import NDArray
 from pyproj import CRS
@@ -222,10 +223,8 @@ def _read_on(
         room = gap + ROOM + max(near.shape) // 100  # the sides bend in other CRSs
         return read_polygons(source, grid.crs, options, grid.bounds(near.pad(room)))
     frame = _read_cached(os.fspath(source), modified_at(source), grid.crs, options, bounds)
-    west, south, east, north = grid.bounds()
-    b = frame.bounds
-    touching = (b.maxx >= west) & (b.minx <= east) & (b.maxy >= south) & (b.miny <= north)
-    return frame[touching]
+    # the index is kept with the frame: one file may serve thousands of scenes
+    return frame.iloc[np.sort(frame.sindex.query(shapely.box(*grid.bounds())))]
 
 
 @lru_cache(maxsize=64)

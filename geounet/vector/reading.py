@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import geopandas
@@ -18,6 +19,7 @@ from geounet.vector.label_options import LabelOptions
 from geounet.vector.lines import widen_lines
 from geounet.vector.source import (
     VectorSource,
+    modified_at,
     open_vectors,
     require_same_world,
     search_box,
@@ -68,14 +70,19 @@ def read_aoi(path: str | Path, grid: Grid) -> BaseGeometry:
     Raises:
         InputError: the file cannot be used, or no polygon touches the grid.
     """
-    frame = read_polygons(path, grid.crs)
-    area = shapely.union_all(np.array(frame.geometry.array))
+    area = _read_area(path, modified_at(path), grid.crs)
     if not shapely.box(*grid.bounds()).intersects(area):
         raise InputError(
             f"the area in {path} lies outside the raster, {format_bounds(area.bounds)} against "
             f"{format_bounds(grid.bounds())}; give an area that overlaps it"
         )
     return area
+
+
+@lru_cache(maxsize=16)
+def _read_area(path: str | Path, modified_at: float, crs: CRS | None) -> BaseGeometry:
+    """Read once for all scenes that it limits."""
+    return shapely.union_all(np.array(read_polygons(path, crs).geometry.array))
 
 
 def read_class_column(
