@@ -31,8 +31,10 @@ class RowsHash:
             if column.dtype != object:
                 update(np.ascontiguousarray(column).tobytes())
                 continue
-            items = [item.encode() if isinstance(item, str) else item for item in column]
-            update(b"".join(len(item).to_bytes(8, "little") + item for item in items))
+            for item in column:  # one by one: a single geometry may be very large
+                content = item.encode() if isinstance(item, str) else item
+                update(len(content).to_bytes(8, "little"))
+                update(content)
 
     def hexdigest(self) -> str:
         """64 hexadecimal digits."""

@@ -10,7 +10,7 @@ import sqlite3
 import struct
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,18 +62,18 @@ class Spool:
         self._layer, self._is_indexed, self._boxes = layer, is_indexed, path.with_name("boxes")
         self._is_multi = layer.geometry_type == "MultiPolygon"
         _make_empty(path, layer, is_indexed=is_indexed)
-        with self._opened() as database:
-            self._triggers: dict[str, str] = dict(
-                database.execute(
-                    "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?",
-                    [layer.name],
-                )
-            )
-            for name in self._triggers:  # they take time, and know functions of GDAL's
-                database.execute(f"DROP TRIGGER {quote(name)}")
-            ((self._srs_id,),) = database.execute(
-                "SELECT srs_id FROM gpkg_contents WHERE table_name = ?", [layer.name]
-            )
+        self._database = sqlite3.connect(path, isolation_level=None)
+        ask = self._database.execute
+        ask("PRAGMA synchronous = OFF")
+        ask("PRAGMA journal_mode = OFF")
+        ask("BEGIN EXCLUSIVE")  # one for all rows: the file counts its transactions
+        ((self._srs_id,),) = ask(
+            "SELECT srs_id FROM gpkg_contents WHERE table_name = ?", [layer.name]
+        )
+        triggers = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?"
+        self._triggers = dict(ask(triggers, [layer.name]).fetchall())
+        for name in self._triggers:  # they take time, and know functions of GDAL's
+            ask(f"DROP TRIGGER {quote(name)}")
 
     def add(
         self,
@@ -83,7 +83,7 @@ class Spool:
     ) -> None:
         """Add rows: bounds (N, 4), little-endian WKB (N,), and for each column an array (N,).
 
-        Of a layer of multipolygons, the WKB may be that of polygons.
+        Of a layer of multipolygons, the WKB may be that of polygons. A bytearray is changed.
 
         Raises:
             InputError: a geometry is too large for a GeoPackage.
@@ -95,39 +95,44 @@ class Spool:
         names = ", ".join(map(quote, (GEOMETRY, *self._layer.columns)))
         values = ", ".join("?" * (1 + len(self._layer.columns)))
         lists = [columns[name].tolist() for name in self._layer.columns]
-        with self._opened() as database:
-            database.executemany(
-                f"INSERT INTO {quote(self._layer.name)} ({names}) VALUES ({values})",
-                zip(self._make_blobs(wkb, bounds), *lists, strict=True),
-            )
+        self._database.executemany(
+            f"INSERT INTO {quote(self._layer.name)} ({names}) VALUES ({values})",
+            zip(self._make_blobs(wkb, bounds), *lists, strict=True),
+        )
         self.rows += len(wkb)
         self.bounds[:2] = np.fmin(self.bounds[:2], bounds[:, :2].min(axis=0))
         self.bounds[2:] = np.fmax(self.bounds[2:], bounds[:, 2:].max(axis=0))
 
     def finish(self) -> None:
-        """Make a whole GeoPackage of it.
+        """Make a whole GeoPackage of it. Nothing can be added afterwards.
 
         Raises:
             OSError, sqlite3.Error: it cannot be written.
         """
-        name = self._layer.name
-        with self._opened() as database:
-            if self.rows > 0 and self._is_indexed:
-                fill_index(database, f"rtree_{name}_{GEOMETRY}", self._read_boxes())
-            for statement in self._triggers.values():
-                database.execute(statement)
-            database.execute(
-                "UPDATE gpkg_ogr_contents SET feature_count = ? WHERE table_name = ?",
-                [self.rows, name],
-            )
-            edges = [float(edge) if self.rows > 0 else None for edge in self.bounds]
-            database.execute(
-                "UPDATE gpkg_contents SET min_x = ?, min_y = ?, max_x = ?, max_y = ? "
-                "WHERE table_name = ?",
-                [*edges, name],
-            )
+        name, ask = self._layer.name, self._database.execute
+        if self.rows > 0 and self._is_indexed:
+            fill_index(self._database, f"rtree_{name}_{GEOMETRY}", self._read_boxes())
+        for statement in self._triggers.values():
+            ask(statement)
+        ask(
+            "UPDATE gpkg_ogr_contents SET feature_count = ? WHERE table_name = ?", [self.rows, name]
+        )
+        edges = [float(edge) if self.rows > 0 else None for edge in self.bounds]
+        ask(
+            "UPDATE gpkg_contents SET min_x = ?, min_y = ?, max_x = ?, max_y = ? "
+            "WHERE table_name = ?",
+            [*edges, name],
+        )
+        ask("COMMIT")
+        self.close()
 
-    def _make_blobs(self, wkb: NDArray[np.object_], bounds: NDArray[np.float64]) -> Iterator[bytes]:
+    def close(self) -> None:
+        """Let go of the file; without `finish`, it is broken."""
+        self._database.close()
+
+    def _make_blobs(
+        self, wkb: NDArray[np.object_], bounds: NDArray[np.float64]
+    ) -> Iterator[bytes | bytearray]:
         heads = np.zeros(len(wkb), HEAD)
         heads["magic"], heads["flags"] = b"GP", LITTLE_ENDIAN | ENVELOPE
         heads["srs_id"] = self._srs_id
@@ -139,19 +144,17 @@ class Spool:
                     "GeoPackage can hold; use --simplify, or leave its class out with --classes"
                 )
             is_single = self._is_multi and geometry.startswith(POLYGON)
-            yield head.tobytes() + (MULTI_OF_ONE if is_single else b"") + geometry
+            before = head.tobytes() + (MULTI_OF_ONE if is_single else b"")
+            if isinstance(geometry, bytearray):
+                geometry[:0] = before  # in place: it may be very large
+                yield geometry
+            else:
+                yield before + geometry
 
     def _read_boxes(self) -> Iterator[NDArray[np.void]]:
         with self._boxes.open("rb") as file:
             while (cells := np.fromfile(file, CELL, CHUNK)).size:
                 yield cells
-
-    @contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self.path)) as database, database:
-            database.execute("PRAGMA synchronous = OFF")
-            database.execute("PRAGMA journal_mode = OFF")
-            yield database
 
 
 def _make_empty(path: Path, layer: Layer, *, is_indexed: bool) -> None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyogrio.raw
@@ -35,6 +35,7 @@ from geounet.vector.geopackage import (
 from geounet.vector.geoparquet import convert_to_geoparquet
 from geounet.vector.layer import Layer, check_vector_output
 from geounet.vector.spool import OPTIONS, Spool, allow_no_crs
+from geounet.vector.wkb import to_wkb
 
 BATCH = 10_000
 """Rows that go to the spool at once."""
@@ -47,6 +48,14 @@ DRIVERS = {".gpkg": "GPKG", ".fgb": "FlatGeobuf"}
 
 SIDECARS = ("-wal", "-shm", "-journal")
 """What SQLite may have left beside a GeoPackage: it must not be taken for the next one's."""
+
+
+class _Batch(NamedTuple):
+    """Rows that wait for others."""
+
+    bounds: NDArray[np.float64]  # (N, 4)
+    wkb: NDArray[np.object_]  # (N,)
+    columns: Mapping[str, NDArray[Any]]
 
 
 class LayerWriter:
@@ -65,7 +74,7 @@ class LayerWriter:
         self._hash = RowsHash()
         self.layer = layer
         self._becomes_file = path.suffix.lower() == ".gpkg" and not self._adds_to_file
-        self._waiting: list[tuple[NDArray[np.object_], Mapping[str, NDArray[Any]]]] = []
+        self._waiting: list[_Batch] = []
         with _writing(path):
             self._spool = Spool(folder / "spool.gpkg", layer, is_indexed=self._becomes_file)
 
@@ -86,9 +95,9 @@ class LayerWriter:
         Raises:
             ResourceError: they cannot be written.
         """
-        self._waiting.append((geometries, columns))
-        if sum(len(some) for some, _ in self._waiting) >= BATCH:
-            self._flush(BATCH)
+        if sum(len(batch.wkb) for batch in self._waiting) >= BATCH:
+            self._flush()  # not those that come now: the caller still holds their geometries
+        self._waiting.append(_Batch(shapely.bounds(geometries), to_wkb(geometries), columns))
 
     def publish(
         self,
@@ -134,6 +143,10 @@ class LayerWriter:
             publish(finished, self.path)
         return True
 
+    def close(self) -> None:
+        """Let go of the files."""
+        self._spool.close()
+
     def _is_known(self, addition: Addition) -> bool:
         known = {item.sha256 for item in read_additions(self.path, self.layer.name)}
         return addition.sha256 in known
@@ -141,34 +154,19 @@ class LayerWriter:
     def _count(self, path: Path) -> int:
         return count_rows(path, self.layer.name, indexed=True)
 
-    def _flush(self, least: int = 1) -> None:
-        """Send the rows that wait on in batches; fewer than `least` go on waiting.
-
-        However rows come, batches are the same: SQLite counts them in the file.
-        """
+    def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
-        if not waiting:
+        if not any(len(batch.wkb) for batch in waiting):
             return
-        geometries = np.concatenate([geometries for geometries, _ in waiting])
+        bounds = np.concatenate([batch.bounds for batch in waiting])
+        wkb = np.concatenate([batch.wkb for batch in waiting])
         columns = {
-            name: np.concatenate([some[name] for _, some in waiting]).astype(dtype)
+            name: np.concatenate([batch.columns[name] for batch in waiting]).astype(dtype)
             for name, dtype in self.layer.columns.items()
         }
-        for first in range(0, len(geometries), BATCH):
-            some = slice(first, first + BATCH)
-            batch = geometries[some], {name: column[some] for name, column in columns.items()}
-            if len(batch[0]) < least:
-                self._waiting = [batch]
-            else:
-                self._spool_rows(*batch)
-
-    def _spool_rows(
-        self, geometries: NDArray[np.object_], columns: Mapping[str, NDArray[Any]]
-    ) -> None:
-        wkb = np.asarray(shapely.to_wkb(geometries, byte_order=1), np.object_)
         self._hash.add({**columns, GEOMETRY: wkb})
         with _writing(self.path):
-            self._spool.add(shapely.bounds(geometries), wkb, columns)
+            self._spool.add(bounds, wkb, columns)
 
     def _convert(self, target: Path) -> None:
         suffix, layer, spool = target.suffix, self.layer, self._spool
@@ -230,7 +228,8 @@ def open_writer(
     with locked_folder(folder, path):
         _clear(folder)
         try:
-            yield LayerWriter(path, layer, folder, (is_there, has_rows))
+            with closing(LayerWriter(path, layer, folder, (is_there, has_rows))) as writer:
+                yield writer
         finally:
             _clear(folder)
 
