@@ -36,10 +36,11 @@ def _pack_polygon(polygon: shapely.Polygon) -> bytearray:
     data = bytearray(len(head) + 4 * (1 + holes) + 16 * vertices)
     data[: len(head)] = head
     content = np.frombuffer(data, np.uint8)
-    end = _pack_rings(shapely.get_exterior_ring(np.asarray([polygon])), content, len(head))
+    end = _pack_rings(np.array([polygon.exterior], np.object_), content, len(head))
     for first in range(0, holes, RINGS):
         numbers = np.arange(first, min(first + RINGS, holes))
-        end = _pack_rings(shapely.get_interior_ring(polygon, numbers), content, end)
+        rings = np.asarray(shapely.get_interior_ring(polygon, numbers), np.object_)
+        end = _pack_rings(rings, content, end)
     return data
 
 
