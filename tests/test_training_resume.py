@@ -51,7 +51,7 @@ def quick(monkeypatch):
     chips = STEPS * OPTIONS["batch"]
     monkeypatch.setattr("geounet.training.options.EPOCH_CHIPS", (chips, chips))
     monkeypatch.setattr("geounet.training.run_folder.RunFolder.write_figure", lambda *_: None)
-    monkeypatch.setattr("geounet.training.session.draw_validation", lambda *_: None)
+    monkeypatch.setattr("geounet.training.record.Record.conclude", lambda *_: None)
 
 
 @pytest.fixture(scope="module")

@@ -101,7 +101,7 @@ def test_the_run_folder_says_everything(pair, tmp_path):
     summary = train([pair[0]], [pair[1]], tmp_path / "run", options, seen.append)
     names = {path.name for path in (tmp_path / "run").iterdir()}
     expected = {"model.safetensors", "settings.json", "history.csv", "curves.png", "examples.png"}
-    assert names == {*expected, "state.safetensors"}
+    assert names == {*expected, "state.safetensors", "report.html"}
     spec = load_model(summary.model).spec
     image = read_raster(pair[0])
     assert [band.name for band in spec.bands] == ["red", "green", "blue"]
@@ -281,7 +281,7 @@ def test_the_papers_unpadded_network_trains(pair, tmp_path):
 
 def test_time_is_kept(pair, tmp_path):
     summary = learn(*pair, tmp_path / "run", epochs=10_000, max_time_min=3 / 60)
-    assert summary.elapsed_s < 8
+    assert summary.elapsed_s < 12  # the report too, on a busy machine
     assert summary.epochs < 10_000
     assert summary.metrics.mean_iou > 0.5
 
@@ -308,7 +308,7 @@ def test_an_interrupted_run_keeps_the_best_model(pair, tmp_path, monkeypatch):
     def stop_drawing(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("geounet.training.session.draw_validation", stop_drawing)
+    monkeypatch.setattr("geounet.training.record.draw_validation", stop_drawing)
     with pytest.raises(Interrupted, match=r"after epoch 2; .* can be used"):
         learn(*pair, tmp_path / "other")
 

@@ -56,8 +56,9 @@ def train_epochs(run: Run, progress: ProgressCallback, stop: Event) -> Iterator[
             ended = time.perf_counter()
             yield _finish_epoch(run, evaluate)
             _report(run, progress)
-            # what has been done since then, saving too, is to be done once more after the last step
-            run.clock.reserve_s = time.perf_counter() - ended
+            # what has been done since then, saving too, is to be done once more after the last
+            # step, and the report takes about as long
+            run.clock.reserve_s = 2 * (time.perf_counter() - ended)
 
 
 def _finish_epoch(run: Run, evaluate: Callable[[nn.Module], Metrics]) -> Epoch:

@@ -13,8 +13,11 @@ from typing import Any
 from torch import nn
 
 from geounet.models import ModelSpec, read_spec, save_model
+from geounet.training.examples import draw_validation
 from geounet.training.figures import draw_curves
 from geounet.training.history import Epoch
+from geounet.training.report import write_report
+from geounet.training.review import review_model
 from geounet.training.run import Run
 from geounet.training.run_folder import RunFolder
 from geounet.training.state import State, save_state
@@ -60,6 +63,13 @@ class Record:
             self.folder.write_history(rows)
             names = [item.name for item in run.spec.classes]
             self.folder.write_figure("curves.png", draw_curves(rows, names))
+
+    def conclude(self, run: Run) -> None:
+        """Pictures of what the best model makes of the held-out pixels, and the report."""
+        model, runtime = self.folder.model, run.learner.runtime
+        self.folder.write_figure("examples.png", draw_validation(model, run.task, runtime))
+        review = review_model(model, run.task, runtime)
+        self.folder.write_text("report.html", write_report(run, self.settings, review))
 
     def describe_interruption(self, epochs: list[Epoch], *, is_saved: bool) -> str:
         """What exists after an interruption and how to go on, in one line."""

@@ -82,6 +82,10 @@ class RunFolder:
         figure.savefig(png, format="png")
         self._write(name, png.getvalue())
 
+    def write_text(self, name: str, text: str) -> None:
+        """A page or the like."""
+        self._write(name, text.encode())
+
     def write_bad_batch(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
         """Arrays that `numpy.load` reads."""
         content = io.BytesIO()

@@ -13,7 +13,6 @@ from geounet.evaluation import Metrics
 from geounet.progress import ProgressCallback, ignore_progress
 from geounet.training.choosing import choose
 from geounet.training.epochs import train_epochs
-from geounet.training.examples import draw_validation
 from geounet.training.loop import LossError, Stopped
 from geounet.training.network import (
     build_training_network,
@@ -144,8 +143,7 @@ def _work(run: Run, record: Record, progress: ProgressCallback, stop: Event) -> 
             record.add(run)
             is_saved = True
         record.draw(run)
-        examples = draw_validation(record.folder.model, run.task, run.learner.runtime)
-        record.folder.write_figure("examples.png", examples)
+        record.conclude(run)
     except Stopped:
         record.save(run)
         raise Interrupted(record.describe_interruption(run.epochs, is_saved=True)) from None
