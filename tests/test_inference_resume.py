@@ -14,7 +14,16 @@ from rasters import read_raster, write_raster
 from test_inference_predict import make_pixels
 
 from geounet.errors import InputError, Interrupted, ResourceError, UsageError
-from geounet.inference import PredictOptions, TorchEngine, keeping, parts, plan, predict, provenance
+from geounet.inference import (
+    PredictOptions,
+    TorchEngine,
+    foresee,
+    keeping,
+    parts,
+    plan,
+    predict,
+    provenance,
+)
 from geounet.inference.tiling import fit_tile
 from geounet.raster import Window, writing
 
@@ -308,3 +317,70 @@ def test_goes_on_with_lower_tiles_column_by_column(tmp_path, scene, model, monke
     predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=16))
     assert (tmp_path / "mask.tif").read_bytes() == expected
     assert max(widest) < 90
+
+
+def test_what_is_not_ours_in_the_parts_folder_is_kept(tmp_path, scene, model):
+    folder = tmp_path / "mask.tif.parts"
+    (folder / "own").mkdir(parents=True)
+    (folder / "notes.tif").write_text("own")
+    with pytest.raises(InputError, match=r"mask\.tif\.parts holds.*--overwrite"):
+        predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32))
+    predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32, overwrite=True))
+    assert {path.name for path in folder.iterdir()} - {"lock"} == {"own", "notes.tif"}
+
+
+def test_a_dry_run_sees_what_is_done(tmp_path, scene, model, monkeypatch):
+    options = PredictOptions(tile=32)
+    before = foresee(scene, model, tmp_path / "mask.tif", options)
+    assert (before.parts_kept, before.tiles_missing) == (0, before.tiles)
+    with monkeypatch.context() as patch:
+        fail_after(patch, 7, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            predict(scene, model, tmp_path / "mask.tif", options)
+    kept = len(list((tmp_path / "mask.tif.parts").glob("mask-*.tif")))
+    outlook = foresee(scene, model, tmp_path / "mask.tif", options)
+    assert outlook.parts_kept == kept > 0
+    summary = predict(scene, model, tmp_path / "mask.tif", options)
+    assert outlook.tiles_missing == summary.tiles < before.tiles
+    done = foresee(scene, model, tmp_path / "mask.tif", options)
+    assert (done.parts_kept, done.tiles_missing, done.expected_s) == (done.parts, 0, 0)
+
+
+def test_a_part_with_a_damaged_block_is_computed_again(tmp_path, model, monkeypatch):
+    """In the middle of its file: header and end are sound."""
+    monkeypatch.setattr(parts, "PART_PIXELS", 3000)
+    scene = write_raster(tmp_path / "scene.tif", make_pixels(60, 1700))
+    expected = expect_bytes(tmp_path, scene, model)
+    with monkeypatch.context() as patch:
+        fail_after(patch, 80, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32))
+    (part,) = (tmp_path / "mask.tif.parts").glob("mask-*.tif")
+    content = bytearray(part.read_bytes())
+    content[len(content) // 3 : len(content) // 2] = bytes(len(content) // 2 - len(content) // 3)
+    part.write_bytes(content)
+    summary = predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32))
+    assert summary.parts_resumed == 0
+    assert (tmp_path / "mask.tif").read_bytes() == expected
+
+
+def test_a_sidecar_is_there_at_any_moment(tmp_path, scene, model, monkeypatch):
+    """Killed between the two renames, a mask that is replaced has kept its class names."""
+    predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32))
+    mask, sidecar = tmp_path / "mask.tif", tmp_path / "mask.tif.aux.xml"
+    before, original = mask.read_bytes(), type(mask).replace
+    seen = []
+
+    def replace(self, target):
+        seen.append(sidecar.exists())
+        if target == mask:
+            raise KeyboardInterrupt
+        return original(self, target)
+
+    _, other = make_model(tmp_path, seed=5)
+    monkeypatch.setattr(type(mask), "replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        predict(scene, other, mask, PredictOptions(tile=32, overwrite=True))
+    assert all(seen)
+    assert mask.read_bytes() == before
+    assert sidecar.exists()

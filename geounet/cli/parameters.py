@@ -77,9 +77,12 @@ def parse_memory(text: str) -> int:
     """`4GB`, `512MiB`, `1.5G` -> bytes."""
     match = re.fullmatch(r"\s*([0-9.]+)\s*([KMG]?I?)B?\s*", text.upper())
     try:
-        return int(float(match[1]) * UNITS[match[2]]) if match else _no_memory(text)
+        size = int(float(match[1]) * UNITS[match[2]]) if match else 0
     except (ValueError, KeyError):
-        return _no_memory(text)
+        size = 0
+    if size < 1:
+        raise typer.BadParameter(f"{text!r}: write an amount of memory like 4GB or 512MB")
+    return size
 
 
 def parse_count(text: str) -> int | None:
@@ -102,10 +105,6 @@ def parse_rate(text: str) -> float | None:
     if not 0 < rate < math.inf:
         raise typer.BadParameter(f"{text!r}: write auto or a positive number like 0.003")
     return rate
-
-
-def _no_memory(text: str) -> int:
-    raise typer.BadParameter(f"{text!r}: write an amount of memory like 4GB or 512MB")
 
 
 Bands = Annotated[

@@ -56,7 +56,9 @@ def count_memory(
     """
     if isinstance(engine, BlendedEngine):
         scores = 4 * engine.classes * side**2 * (TILES_AHEAD + 2 * batch)
-        return STRIP_BYTES + scores + count_memory(models, engine.tiles, side, batch, options)
+        # one row of tiles is held at least; what is finished is taken out as a copy
+        strip = max(STRIP_BYTES, 4 * engine.classes * engine.blend.kept * engine.blend.step)
+        return 2 * strip + scores + count_memory(models, engine.tiles, side, batch, options)
     read = (side + 2 * engine.geometry.read_margin) ** 2
     computed = batch * (_count_computing(models, engine, side) + _count_scores(engine, side))
     if engine.runtime.device.type != "cpu":

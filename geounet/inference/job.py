@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ JOB_FILE, PARTIAL_FILE = "job.json", "job.json.partial"
 
 MAX_NAME = 240
 """Bytes of an output's name: file systems take 255, and ".aux.xml" or ".parts" is added to it."""
+
+_PART_NAME = re.compile(r"\.?[a-z-]+-[0-9]{9}\.tif")
+"""With which parts begin, and their temporary files."""
 
 JOB_TAG = "GEOUNET_JOB"
 """GDAL metadata item of an output: the digest of its job's fingerprint."""
@@ -88,10 +92,10 @@ def open_job(
         InputError: the folder holds another job's parts.
         ResourceError: it cannot be made.
     """
+    if job := find_job(output, fingerprint):
+        return job
     folder = _name_folder(output)
     found = _read_job(folder)
-    if found is not None and found.get("fingerprint") == json.loads(json.dumps(fingerprint)):
-        return Job(folder, found["cut"])
     begun = {PARTIAL_FILE, LOCK_FILE}  # killed before it began
     if {file.name for file in folder.iterdir()} - begun and not overwrite:
         raise InputError(
@@ -105,6 +109,15 @@ def open_job(
         partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
         publish(partial, folder / JOB_FILE)
     return Job(folder, cut)
+
+
+def find_job(output: Path, fingerprint: Mapping[str, Any]) -> Job | None:
+    """The job that a run with this fingerprint goes on with."""
+    folder = _name_folder(output)
+    found = _read_job(folder)
+    if found is None or found["fingerprint"] != json.loads(json.dumps(fingerprint)):
+        return None
+    return Job(folder, found["cut"])
 
 
 def find_finished(outputs: Iterable[Path], fingerprint: Mapping[str, Any]) -> set[Path]:
@@ -141,6 +154,8 @@ def check_output(path: Path, suffixes: tuple[str, ...]) -> None:
         raise UsageError(f"{path}: this name is longer than {MAX_NAME} bytes; choose a shorter one")
     if path.is_dir():
         raise UsageError(f"{path} is a folder; give the name of a file")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is a pipe or device; give the name of a file")
     if path.parent.is_file():
         raise UsageError(f"{path.parent} is a file, not a folder; choose another output")
     if not path.parent.is_dir():
@@ -152,12 +167,12 @@ def _name_folder(output: Path) -> Path:
 
 
 def _discard_parts(folder: Path) -> None:
-    """Empty the folder but for the lock; job.json last, so that what a kill leaves is known."""
-    keep = (JOB_FILE, LOCK_FILE)
+    """Remove what is ours; job.json last, so that what a kill leaves is known."""
     for file in folder.iterdir():
-        if file.name not in keep:
+        if _PART_NAME.match(file.name):
             file.unlink()
-    (folder / JOB_FILE).unlink(missing_ok=True)
+    for name in (PARTIAL_FILE, JOB_FILE):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _read_digest(path: Path) -> str | None:

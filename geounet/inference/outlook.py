@@ -13,10 +13,10 @@ import numpy as np
 from geounet.inference.blended_engine import engine_of_tiles
 from geounet.inference.budget import count_memory
 from geounet.inference.following import refuse_polygons
-from geounet.inference.job import find_finished, refuse_existing
+from geounet.inference.job import find_finished, find_job, refuse_existing
 from geounet.inference.loading import ModelLike
 from geounet.inference.options import PredictOptions
-from geounet.inference.plan import list_parts, list_tiles
+from geounet.inference.plan import adopt_cut, list_parts, list_tiles
 from geounet.inference.preparation import ImageLike, Prepared, check_outputs, prepare
 from geounet.inference.provenance import describe_tiling, make_fingerprint
 from geounet.inference.streaming import load_tile, predict_tiles
@@ -33,30 +33,34 @@ class Outlook:
         width: columns of the output.
         height: rows of the output.
         tiles: number of tiles.
+        tiles_missing: those to be computed; without those of parts that an earlier run has kept.
         tile_shape: their height and width.
         pixel_size_m: of the pixels that the network sees; None: not known.
         tiling: whether tiles are exact or blended, and how.
         margin: context read on each side of a tile, in pixels.
         batch: tiles per step.
         parts: number of parts.
+        parts_kept: those that an earlier run has kept.
         part_rows: rows of a part.
         engine: what will run the network.
         device: where.
         precision: in which arithmetic.
         memory_bytes: of activations and what surrounds them, estimated.
         output_bytes: of the outputs before compression, by kind.
-        expected_s: seconds, from the time of a few tiles; None if there is no tile.
+        expected_s: seconds for those missing, from the time of a few; None if there is no tile.
     """
 
     width: int
     height: int
     tiles: int
+    tiles_missing: int
     tile_shape: tuple[int, int]
     pixel_size_m: float | None
     tiling: str
     margin: int
     batch: int
     parts: int
+    parts_kept: int
     part_rows: int
     engine: str
     device: str
@@ -92,32 +96,42 @@ def foresee(
         outputs = check_outputs(image, Path(output), options)
     with prepare(image, model, options) as prepared:
         scene, models, engine, plan = prepared
+        fingerprint = make_fingerprint(scene, models, engine, plan, options)
+        finished: set[Path] = set()
         if not options.overwrite:
-            fingerprint = make_fingerprint(scene, models, engine, plan, options)
             finished = find_finished(outputs.values(), fingerprint)
             refuse_existing(path for path in outputs.values() if path not in finished)
             refuse_polygons(outputs, finished, options.polygons)
+        job = find_job(outputs["mask"], fingerprint) if outputs else None
+        if job is not None:
+            plan = adopt_cut(plan, job.cut, engine, options)
         parts = list_parts(plan, engine, scene)
-        tiles = sum(1 for part in parts for _ in list_tiles(plan, part, engine, scene))
-        per_tile = _time_tile(prepared)
+        kept = {part for part in parts if job is not None and job.is_done(tuple(outputs), part)}
+        if outputs and finished >= set(outputs.values()):
+            kept = set(parts)
+        tiles = {part: sum(1 for _ in list_tiles(plan, part, engine, scene)) for part in parts}
+        missing = sum(count for part, count in tiles.items() if part not in kept)
+        per_tile = _time_tile(prepared._replace(plan=plan))
         blanks = {k: engine.request.make_blank(k, engine.classes, (1, 1)) for k in _kinds(prepared)}
         return Outlook(
             width=plan.area.extent.width,
             height=plan.area.extent.height,
-            tiles=tiles,
+            tiles=sum(tiles.values()),
+            tiles_missing=missing,
             tile_shape=plan.tile_shape,
             pixel_size_m=scene.grid.pixel_size_m,
             tiling=describe_tiling(engine),
             margin=engine.geometry.read_margin,
             batch=plan.batch,
             parts=len(parts),
+            parts_kept=len(kept),
             part_rows=plan.part_rows,
             engine=engine.name,
             device=str(engine.runtime.device),
             precision=engine.runtime.precision,
             memory_bytes=count_memory(models, engine, max(plan.tile_shape), plan.batch, options),
             output_bytes={kind: x.nbytes * plan.area.extent.area for kind, x in blanks.items()},
-            expected_s=None if per_tile is None else per_tile * tiles,
+            expected_s=None if per_tile is None else per_tile * missing,
         )
 
 

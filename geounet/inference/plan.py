@@ -148,9 +148,10 @@ def _choose_tile(
     for side in TILE_SIDES:
         if count_memory(models, engine, side, batch, options) <= budget:
             return side
+    tiles = f"tiles of {TILE_SIDES[-1]}" + (f" and batches of {batch}" if batch > 1 else "")
     raise ResourceError(
-        f"{budget / 2**20:.0f} MB of memory are too little for this model even at tiles of "
-        f"{TILE_SIDES[-1]}; give more with --max-memory"
+        f"{budget / 2**20:.0f} MB of memory are too little for this model even at {tiles}; "
+        f"give more with --max-memory{', or make --batch smaller' if batch > 1 else ''}"
     )
 
 

@@ -124,7 +124,8 @@ def _build_loaded(path: Path, spec: ModelSpec) -> nn.Module:
 
 def _read_metadata(path: Path) -> dict[str, str]:
     if not path.is_file():
-        raise ModelError(f"{path}: no such file; give a model.safetensors of `geounet train`")
+        found = "is a folder" if path.is_dir() else "there is no such file"
+        raise ModelError(f"{path}: {found}; give a model.safetensors of `geounet train`")
     try:
         with safe_open(path, framework="numpy") as file:
             return file.metadata() or {}

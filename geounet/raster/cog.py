@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from shutil import disk_usage
+from shutil import copyfile, disk_usage
 from types import MappingProxyType
 from xml.etree.ElementTree import Element, SubElement
 
@@ -160,8 +160,8 @@ def _clear(folder: Path) -> None:
 def _publish_both(target: Path, names: Element | None, output: Path) -> None:
     """Move the finished file and its sidecar to their places, or neither.
 
-    The sidecar first: a run that is killed in between sees that the output is missing. An old one
-    is kept until both are there.
+    The sidecar first: a run that is killed in between sees that the output is missing. One that is
+    replaced is there until then, and comes back if the file cannot follow.
     """
     folder, sidecar = target.parent, output.with_name(f"{output.name}.aux.xml")
     new, old = folder / "names.xml", folder / "old.xml"
@@ -170,15 +170,18 @@ def _publish_both(target: Path, names: Element | None, output: Path) -> None:
         flush(new)
     flush(target)
     if sidecar.exists():
-        sidecar.replace(old)
+        copyfile(sidecar, old)
     try:
-        if names is not None:
+        if names is None:
+            sidecar.unlink(missing_ok=True)
+        else:
             new.replace(sidecar)
         target.replace(output)
     except OSError:
-        sidecar.unlink(missing_ok=True)
         if old.exists():
             old.replace(sidecar)
+        else:
+            sidecar.unlink(missing_ok=True)
         raise
     flush(output.parent)
 

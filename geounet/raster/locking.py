@@ -61,6 +61,8 @@ def _remove_empty(folder: Path) -> None:
 
 def _lock(folder: Path) -> int | None:
     """The descriptor that holds the lock; None if another run does."""
+    if folder.is_file():
+        raise ResourceError(f"{folder} is a file, where geounet needs a folder; move it away")
     for _ in range(100):
         folder.mkdir(exist_ok=True)
         with suppress(FileNotFoundError):  # who held it has removed the folder just now

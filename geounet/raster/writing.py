@@ -203,17 +203,15 @@ def check_blocks(path: Path, overview: int | None = None) -> None:
 
 
 def is_whole(path: Path, shape: tuple[int, int]) -> bool:
-    """Whether a part is there, of this (height, width), and not cut off, as by a failed copy.
-
-    GDAL writes the header and the last block at the end of a file.
-    """
+    """Whether a part is there, of this (height, width), and whole: not cut off or damaged."""
     try:
         with open_dataset(path) as dataset:
-            height, width = dataset.shape
-            dataset.read(dataset.count, window=RasterioWindow(width - 1, height - 1, 1, 1))
-            return (height, width) == shape
+            if dataset.shape != shape:
+                return False
+        check_blocks(path)
     except (InputError, RasterioError):
         return False
+    return True
 
 
 @contextmanager
