@@ -34,7 +34,7 @@ COMMAND = "from geounet.vector.following import serve; serve()"
 UNUSED = ("geopandas", "pandas")
 """What pyogrio imports if it can, and the child does not need: 70 MB and half a second."""
 
-NICENESS = 10
+NICENESS = 5
 """Of the child: the network goes first. What is idle between its steps is enough for polygons."""
 
 CACHE_BYTES = 64 * 2**20
