@@ -100,6 +100,15 @@ def test_a_folder_into_a_folder(tmp_path, cli, model, scenes, name):  # noqa: F8
         assert (read_raster(tmp_path / name / f"{stem}.tif")[0] == expected).all()
 
 
+def test_what_is_left_out_of_a_folder_is_named(tmp_path, cli, model, scenes):  # noqa: F811
+    for name in ("notes.txt", "a.tfw", "d.hdf"):
+        (tmp_path / scenes / name).touch()
+    code, _, err = cli("predict", scenes, "-m", model[0], "-o", "maps", *FLOAT32[:-1])
+    assert code == 0
+    assert "note: d.hdf, notes.txt in" in err
+    assert "a.tfw" not in err
+
+
 @pytest.mark.parametrize("name", ["maps.tif", "maps.PNG", "maps.vrt"])
 def test_several_images_into_a_file_are_refused(tmp_path, cli, model, scenes, name):  # noqa: F811
     code, _, err = cli("predict", scenes, "-m", model[0], "-o", name, "--quiet")

@@ -212,6 +212,8 @@ def predict(
             f"--polygons, --confidence and --scores take one image, not {len(jobs)}; "
             "run geounet for each image"
         )
+    if not stack and not quiet:
+        _note_skipped(images)
     in_folder = jobs[0][1] != output
     if dry_run:
         _foresee(jobs, model, options, json=json, makes_folder=in_folder)
@@ -246,6 +248,19 @@ def _pair_outputs(images: list[str], output: Path) -> list[Job]:
     if output.suffix.lower() in SCENE_SUFFIXES and not is_folder:
         raise UsageError(f"{output}: several images need a folder as output, not a file")
     return [(scene, output / f"{name}.tif") for scene, name in zip(scenes, names, strict=True)]
+
+
+def _note_skipped(images: list[str]) -> None:
+    from geounet.raster import list_skipped
+
+    for image in images:
+        if names := list_skipped(image):
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            typer.echo(
+                f"note: {', '.join(names[:3])}{more} in {image}: no raster by its name, left out; "
+                "a file that is named by itself may be called anything",
+                err=True,
+            )
 
 
 def _make_folder(output: Path) -> None:

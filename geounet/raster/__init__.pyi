@@ -16,6 +16,7 @@ from .grid import pixel_grid as pixel_grid
 from .grid import to_lonlat as to_lonlat
 from .listing import SCENE_SUFFIXES as SCENE_SUFFIXES
 from .listing import list_scenes as list_scenes
+from .listing import list_skipped as list_skipped
 from .locking import LOCK_FILE as LOCK_FILE
 from .locking import locked_folder as locked_folder
 from .mosaic import Mosaic as Mosaic
