@@ -10,7 +10,8 @@ tolerance of its own, at most the one asked for and less than half of its cleara
   are corners of pixels or, where there is little room, middles of edges.
 
 What clearances do not prevent is that an arc crosses itself. Where a piece does, vertices come
-back until none does. An island that would lose half of its area is tried with less tolerance.
+back until none does. An island that would gain or lose more than a fifth of its area is tried with
+less tolerance.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ TIGHT = 2
 
 EXACT = 1e-6
 """A tolerance that takes away no corner."""
+
+MOST_CHANGE = 0.2
+"""Of the area in a closed arc."""
 
 LARGEST_TOLERANCE = SHARE * LARGEST_REACH
 """In pixels: further than this, no clearances are known."""
@@ -309,7 +313,7 @@ def _find_worst(
 def _keeps_area(
     points: NDArray[np.int32], order: NDArray[np.int64], flags: NDArray[np.bool_]
 ) -> bool:
-    """Whether a closed arc has at least half of its area left, the same way round."""
+    """Whether a closed arc has its area still, the same way round."""
     whole = left = 0
     last = 0
     for step in range(1, order.size):
@@ -317,7 +321,7 @@ def _keeps_area(
         if flags[step]:
             left += _cross(points, order[0], order[last], order[step])
             last = step
-    return (left if whole > 0 else -left) * 2 >= abs(whole) and left != 0
+    return abs(left - whole) <= MOST_CHANGE * abs(whole)
 
 
 @compiled
