@@ -33,18 +33,18 @@ masks = st.one_of(
         st.integers(0, 2**32 - 1),
         sizes,
         sizes,
-        st.integers(1, 5),
+        st.integers(1, 6),
         st.sampled_from([0.0, 0.7, 2.0]),
     ),
 )
 connectivities = st.sampled_from([4, 8])
-heights = st.lists(st.integers(1, 20), min_size=1, max_size=12)
+heights = st.lists(st.integers(1, 64), min_size=1, max_size=12)
 
 
 def polygonize(
     mask,
     connectivity=4,
-    values=(1, 2, 3, 4),
+    values=(1, 2, 3, 4, 5),
     heights=(10_000,),
     transform=UTM,
     confidence=None,

@@ -33,7 +33,7 @@ moderate = settings(deadline=None, max_examples=150)
 def test_regions_are_those_of_scipy(mask, connectivity):
     batches = polygonize(mask, connectivity)
     values, pixels = join(batches, "values"), join(batches, "pixels")
-    for value in range(1, 5):
+    for value in range(1, 6):
         labels, count = ndimage.label(mask == value, EIGHT if connectivity == 8 else None)
         assert (values == value).sum() == count
         assert sorted(pixels[values == value]) == sorted(np.bincount(labels.ravel())[1:])
@@ -75,7 +75,7 @@ def test_confidence_is_that_of_the_regions_pixels(mask, connectivity, heights):
     batches = polygonize(mask, connectivity, heights=heights, confidence=confidence)
     whole = polygonize(mask, connectivity, confidence=confidence)
     assert (join(batches, "confidence") == join(whole, "confidence")).all()
-    for value in range(1, 5):
+    for value in range(1, 6):
         labels, count = ndimage.label(mask == value, EIGHT if connectivity == 8 else None)
         chosen = join(batches, "values") == value
         for name, reduce in (("confidence", ndimage.mean), ("lowest_confidence", ndimage.minimum)):
