@@ -265,6 +265,14 @@ def train(
             rich_help_panel=p.OUTPUT,
         ),
     ] = TrainOptions.resume,
+    tensorboard: Annotated[
+        bool,
+        typer.Option(
+            "--tensorboard",
+            help="Write event files for TensorBoard too (extra tensorboard).",
+            rich_help_panel=p.OUTPUT,
+        ),
+    ] = TrainOptions.tensorboard,
     json: p.Json = False,
     quiet: p.Quiet = False,
 ) -> None:
@@ -338,6 +346,7 @@ def train(
         seed=seed,
         overwrite=overwrite,
         resume=resume,
+        tensorboard=tensorboard,
     )
     if show_augmentation is not None:
         from geounet.training import show_augmentation as draw

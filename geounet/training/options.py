@@ -99,6 +99,7 @@ class TrainOptions:
         seed: of the split, the weights, the chips and their augmentation.
         overwrite: replace the files of an earlier run in the run folder.
         resume: go on with the run in the run folder, if there is one.
+        tensorboard: write event files for TensorBoard too.
     """
 
     bands: tuple[int, ...] | None = None
@@ -140,6 +141,7 @@ class TrainOptions:
     seed: int = 0
     overwrite: bool = False
     resume: bool = False
+    tensorboard: bool = False
 
     def __post_init__(self) -> None:
         for names, is_legal, legal in NUMBERS:

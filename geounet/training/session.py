@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event
@@ -29,6 +30,7 @@ from geounet.training.seeds import seeded
 from geounet.training.settings import describe_settings
 from geounet.training.state import State, load_state, restore
 from geounet.training.task import find_inputs, prepare_task
+from geounet.training.tensorboard import EventFile, check_tensorboard
 from geounet.training.testing import measure_test
 
 
@@ -106,6 +108,8 @@ def train(
     started = time.perf_counter()
     options, stop = options or TrainOptions(), stop or Event()
     check_run_folder(Path(output), overwrite=options.overwrite, resume=options.resume)
+    if options.tensorboard:
+        check_tensorboard()
     state = _find_state(Path(output), options)
     runtime = resolve_training_runtime(options)
     inputs = find_inputs(images, labels, options)
@@ -139,9 +143,12 @@ def _work(run: Run, record: Record, progress: ProgressCallback, stop: Event) -> 
     """Train until the run is over, keeping record."""
     is_saved = bool(run.clock.steps)
     try:
-        for _ in train_epochs(run, progress, stop):
-            record.add(run)
-            is_saved = True
+        with _open_events(run, record.folder) as events:
+            for epoch in train_epochs(run, progress, stop):
+                record.add(run)
+                is_saved = True
+                if events is not None:
+                    events.add(epoch)
         record.draw(run)
         record.conclude(run)
     except Stopped:
@@ -155,6 +162,10 @@ def _work(run: Run, record: Record, progress: ProgressCallback, stop: Event) -> 
             f"{error}; its chips are in {record.folder.bad_batch}: look for extreme values there, "
             "or lower --lr"
         ) from error
+
+
+def _open_events(run: Run, folder: RunFolder) -> AbstractContextManager[EventFile | None]:
+    return EventFile(folder.path, len(run.epochs)) if run.options.tensorboard else nullcontext()
 
 
 def _summarize(run: Run, record: Record, tested: Metrics | None, elapsed_s: float) -> TrainSummary:
