@@ -2,9 +2,13 @@
 
 import itertools
 import os
+import signal
 import subprocess
+import sys
 import tempfile
 import threading
+import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -25,6 +29,7 @@ from test_inference_predict import make_pixels
 from geounet.classes import make_classes
 from geounet.errors import Interrupted, ResourceError, UsageError
 from geounet.inference import PredictOptions, TorchEngine, parts, predict
+from geounet.models import save_model
 from geounet.raster import Grid, Mosaic, Window, assemble, locked_folder, store_grid, write_part
 from geounet.vector import Follower, Order, PolygonizeOptions, following, polygonize
 from geounet.vector.compiling import compiled
@@ -263,6 +268,80 @@ def test_a_full_disk_of_the_polygons(tmp_path, scene, model, options, size_kb):
         disk.rmdir()
     predict(scene, model, tmp_path / "mask.tif", options)
     check_same(tmp_path, options)
+
+
+def start_command(scene, folder, options, parent=()):
+    """The command line, in parts, as a process of a process group of its own."""
+    program = "import sys; from geounet.inference import parts; parts.PART_PIXELS = 12_000; "
+    program += "from geounet.cli.app import main; sys.argv[0] = 'geounet'; main()"
+    arguments = [
+        "predict", scene, "-m", folder / "model.safetensors", "-o", folder / "mask.tif",
+        "--tile", "64", "--precision", "float32", "--engine", "torch", "--aoi", options.aoi,
+        "--confidence", options.confidence, "--scores", options.scores,
+        "--polygons", options.polygons,
+    ]  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "FOLDER": str(folder)},
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    )
+
+
+def has_follower(folder):
+    """Whether a process is left that was started for these polygons."""
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            is_follower = following.COMMAND in (path / "cmdline").read_text()
+            if is_follower and f"FOLDER={folder}" in (path / "environ").read_text():
+                return True
+    return False
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 300
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_kills_and_interruptions_at_random_moments(tmp_path, scene, model, options):
+    """kill -9 takes the other process along; Ctrl-C leaves one line and only the parts."""
+    save_model(tmp_path / "model.safetensors", model.network, model.spec)
+    random, ended = np.random.default_rng(0), {"killed": 0, "interrupted": 0, "too late": 0}
+    marks = [".map.gpkg.tmp/spool.gpkg", "mask.tif.parts/mask-*.tif", ".mask.tif.tmp", "map.gpkg"]
+    for mark in itertools.cycle(marks):
+        if min(ended["killed"], ended["interrupted"]) >= 4:
+            break
+        is_kill, twice = random.random(2) < 0.5
+        with start_command(scene, tmp_path, options) as process:
+            wait_until(lambda: process.poll() is not None or any(tmp_path.glob(mark)))  # noqa: B023
+            time.sleep(random.uniform(0, 0.3))
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL if is_kill else signal.SIGINT)
+                time.sleep(0.01)
+                if twice:
+                    os.killpg(process.pid, signal.SIGINT)
+            code, said = process.wait(), process.stderr.read()
+        wait_until(lambda: not has_follower(tmp_path))
+        if code == 0:
+            ended["too late"] += 1
+            check_same(tmp_path, options)
+            for path in (options.polygons, tmp_path / "mask.tif"):
+                path.unlink()
+            continue
+        ended["killed" if is_kill else "interrupted"] += 1
+        assert code == (-signal.SIGKILL if is_kill else 130), said
+        if not is_kill:
+            assert "Traceback" not in said
+            left = {path.name for path in tmp_path.iterdir() if path.is_dir()}
+            assert left <= {"mask.tif.parts"}, left
+    predict(scene, model, tmp_path / "mask.tif", options)
+    check_same(tmp_path, options)
+    print(ended)  # noqa: T201
 
 
 def test_no_place_for_compiled_functions(monkeypatch):
