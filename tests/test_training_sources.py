@@ -329,7 +329,7 @@ def test_what_does_not_fit_is_found_before_training(tmp_path, monkeypatch):
     summary, _ = learn(images, labels, tmp_path / "run")
     assert summary.notes == (f"{labels[2]}: shifted by 2 pixels: warped (nearest)",)
     write_raster(labels[2], blobs((96, 120)), transform=None)
-    monkeypatch.setattr("geounet.training.task._split", None)
+    monkeypatch.setattr(SourceReader, "read", None)
     with pytest.raises(InputError, match=r"l2\.tif has 96 x 120 pixels, .*2\.tif 96 x 128, and"):
         learn(images, labels, tmp_path / "other")
 
