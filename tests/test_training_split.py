@@ -19,12 +19,13 @@ def area(height, width, name="a"):
 
 
 def everything(block):
-    return np.ones(block.window.shape, bool)
+    return np.zeros(block.window.shape, np.uint8)
 
 
 def only(useful):
     """What is useful of each block, given as one array for each scene."""
-    return lambda block: useful[block.scene][block.window.slices()]
+    labels = [np.where(one, 0, 255).astype(np.uint8) for one in useful]
+    return lambda block: labels[block.scene][block.window.slices()]
 
 
 def paint(windows, shape):
@@ -152,7 +153,9 @@ def test_labels_in_one_corner_of_a_large_scene_are_found():
     split = split_areas(
         [area(20_000, 20_000)],
         SplitPlan(256, 92, 0.1, 0),
-        lambda block: np.add.outer(*(np.r_[s] for s in block.window.slices())) < 500,
+        lambda block: np.where(
+            np.add.outer(*(np.r_[s] for s in block.window.slices())) < 500, 0, 255
+        ).astype(np.uint8),
     )
     (block,) = split.validation
     assert block.window.row_off + block.window.col_off < 500
@@ -168,4 +171,6 @@ def test_nothing_to_validate_or_train_is_said():
     with pytest.raises(InputError, match=r"nothing to validate.*--val-images"):
         split_areas([area(1, 1)], SplitPlan(16, 4, 0.2, 0), everything)
     with pytest.raises(InputError, match=r"none of 250000 pixels in 1 scene.* is labelled"):
-        split_areas([area(500, 500)], SplitPlan(16, 4, 0.2, 0), lambda block: ~everything(block))
+        split_areas(
+            [area(500, 500)], SplitPlan(16, 4, 0.2, 0), lambda block: everything(block) + 255
+        )

@@ -161,6 +161,14 @@ def train(
     chip: Annotated[
         int, typer.Option(help="Side of the training samples in px.", rich_help_panel=LEARNING)
     ] = TrainOptions.chip,
+    balance: Annotated[
+        Literal["none", "class", "instance"],
+        typer.Option(
+            help="What chips are centred on: none: any pixel; class: each class as often, within "
+            "limits; instance: each object as often, whatever its size.",
+            rich_help_panel=LEARNING,
+        ),
+    ] = TrainOptions.balance,
     batch: Annotated[
         int | None,
         typer.Option(
@@ -256,6 +264,16 @@ def train(
     workers: Annotated[
         int, typer.Option(help="Threads that read chips.", rich_help_panel=p.SPEED)
     ] = TrainOptions.workers,
+    max_memory: Annotated[
+        int | None,
+        typer.Option(
+            parser=p.parse_memory,
+            metavar="SIZE",
+            show_default="half of what is free, at most 2GB",
+            help="Memory for blocks of the scenes that are kept between chips, for example 4GB.",
+            rich_help_panel=p.SPEED,
+        ),
+    ] = TrainOptions.max_memory,
     overwrite: p.Overwrite = TrainOptions.overwrite,
     resume: Annotated[
         bool,
@@ -307,6 +325,7 @@ def train(
         dropout=dropout,
         encoder_weights=encoder_weights,
         chip=chip,
+        balance=balance,
         batch=batch,
         epochs=epochs,
         max_time_min=max_time,
@@ -343,6 +362,7 @@ def train(
         device=device,
         precision=precision,
         workers=workers,
+        max_memory=max_memory,
         seed=seed,
         overwrite=overwrite,
         resume=resume,

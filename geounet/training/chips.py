@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from geounet.classes import NODATA
 from geounet.inference import interleave, threaded
 from geounet.raster import Window, mirror_indices
+from geounet.training.balance import Anchors, centre_window
 from geounet.training.border_weights import weigh_borders
 from geounet.training.loss_options import BorderWeights
 from geounet.training.room import Room
@@ -45,6 +46,9 @@ class ChipPlan:
             that much larger on each side, but nothing outside the rooms has a label.
         weights: of each scene, how often its pixels are shown; none: all alike.
         borders: how borders between instances are weighted; None: not at all.
+        anchors: labelled pixels to centre chips on; None: there are none.
+        is_balanced: whether all chips are centred on such; else they lie anywhere, and only where
+            no label is found by chance is one sought so.
     """
 
     rooms: tuple[Room, ...]
@@ -54,14 +58,38 @@ class ChipPlan:
     overscan: int = 0
     weights: tuple[float, ...] = ()
     borders: BorderWeights | None = None
+    anchors: Anchors | None = None
+    is_balanced: bool = False
 
-    def windows(self, epoch: int, index: int) -> Iterator[tuple[Room, Window]]:
-        """What to try for a chip, in order; the first with a label is the chip."""
+    def windows(
+        self, epoch: int, index: int, reader: SourceReader | None = None
+    ) -> Iterator[tuple[Room, Window]]:
+        """What to try for a chip, in order; the first with a label is the chip.
+
+        Args:
+            epoch: from 1.
+            index: of the chip in its epoch.
+            reader: finds anchors; None: they are left out.
+        """
         rng = np.random.default_rng([self.seed, epoch, index])
-        shares = self._shares
+        if not self.is_balanced:
+            shares = self._shares
+            for _ in range(ATTEMPTS):
+                room = self.rooms[int(np.searchsorted(shares, rng.random(), side="right"))]
+                yield room, room.window(int(rng.integers(2**62)))
+        if self.anchors is not None and reader is not None:
+            yield from self._centre(self.anchors, reader, rng)
+
+    def _centre(
+        self, anchors: Anchors, reader: SourceReader, rng: np.random.Generator
+    ) -> Iterator[tuple[Room, Window]]:
+        """Windows around pixels that are drawn, as far as the rooms have such."""
+        rooms = {room.scene: room for room in self.rooms}
         for _ in range(ATTEMPTS):
-            room = self.rooms[int(np.searchsorted(shares, rng.random(), side="right"))]
-            yield room, room.window(int(rng.integers(2**62)))
+            scene, row, col = anchors.draw(reader, rng)
+            window = centre_window(rooms[scene], row, col)
+            if window is not None:
+                yield rooms[scene], window
 
     @cached_property
     def _shares(self) -> NDArray[np.float64]:
@@ -161,7 +189,7 @@ def read_chip(
         channels: position of each class value, as from `make_lookup`.
     """
     centre = slice(plan.overscan, plan.overscan + plan.chip)
-    for room, window in plan.windows(*number):
+    for room, window in plan.windows(*number, reader):
         chip = _read_window(reader, plan, room, window, channels)
         if (chip.labels[centre, centre] != NODATA).any():
             break

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Norm = Literal["batch", "none"]
 Padding = Literal["same", "valid"]
 Optimiser = Literal["adamw", "sgd"]
+Balance = Literal["none", "class", "instance"]
 TrainPrecision = Literal["auto", "float32", "bfloat16", "float16"]
 
 SEEDS = 2**64
@@ -47,6 +48,7 @@ NUMBERS: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
         "a number from 0 to below 1",
     ),
     (("weight_decay", "workers", "clip"), lambda value: 0 <= value < math.inf, "0 or more"),
+    (("max_memory",), lambda value: value > 0, "a positive amount"),
     (("seed",), lambda value: 0 <= value < SEEDS, f"a whole number from 0 to {SEEDS - 1}"),
 )
 """Options, whether a number is one of theirs, and which are."""
@@ -77,6 +79,8 @@ class TrainOptions:
         encoder_weights: of a network of segmentation_models_pytorch, fetched ("imagenet"). For
             these seven, None is the architecture's own default (`NETWORK_ARGUMENTS`).
         chip: side of the training samples in pixels.
+        balance: what chips are centred on: "none": any pixel, "class": each class as often,
+            "instance": each instance as often (see `geounet.training.balance`).
         batch: chips that go through the network together; None: as many as memory has room for,
             up to 8 on the CPU and 32 elsewhere.
         accumulate: such batches per step.
@@ -96,6 +100,8 @@ class TrainOptions:
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: arithmetic; "auto": bfloat16 where the hardware has it.
         workers: threads that read chips.
+        max_memory: bytes that blocks of images and labels may take between chips; None: half of
+            what is free, at most 2 GB.
         seed: of the split, the weights, the chips and their augmentation.
         overwrite: replace the files of an earlier run in the run folder.
         resume: go on with the run in the run folder, if there is one.
@@ -120,6 +126,7 @@ class TrainOptions:
     dropout: float | None = None
     encoder_weights: str | None = None
     chip: int = 256
+    balance: Balance = "none"
     batch: int | None = 8
     accumulate: int = 1
     epochs: int = 22
@@ -138,6 +145,7 @@ class TrainOptions:
     device: str = "auto"
     precision: TrainPrecision = "auto"
     workers: int = 2
+    max_memory: int | None = None
     seed: int = 0
     overwrite: bool = False
     resume: bool = False
@@ -162,10 +170,15 @@ class TrainOptions:
 
     @property
     def labelling(self) -> LabelOptions:
-        """How the labels are to be understood: for border weights, with gaps to be weighted."""
-        if self.loss_options.borders is None or self.label_options.separate_px is not None:
+        """How the labels are to be understood: for border weights, with gaps to be weighted.
+
+        To be balanced by instance, features are told from each other, if without gaps.
+        """
+        if self.label_options.separate_px is not None:
             return self.label_options
-        return replace(self.label_options, separate_px=1)
+        if self.loss_options.borders is not None:
+            return replace(self.label_options, separate_px=1)
+        return replace(self.label_options, separate_px=0 if self.balance == "instance" else None)
 
     @property
     def augmentation(self) -> AugmentOptions:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 REPORTS = ("history.csv", "curves.png", "examples.png", "report.html", "bad-batch.npz")
 """What tells of a run's epochs, beside the model, its state and its settings."""
 
+CONTENT = "content.npz"
+"""What was found in the inputs: it may be there before a run, and stays for the next."""
+
 LEFTOVERS = ("model.next.safetensors", "*.partial")
 """What a run that is killed may leave, beside finished files."""
 
@@ -68,6 +71,10 @@ class RunFolder:
                 f"{self.path} cannot be cleared of an earlier run: {error.strerror or error}"
             ) from error
 
+    def write_content(self, content: bytes) -> None:
+        """What was found in the inputs."""
+        self._write(CONTENT, content)
+
     def write_history(self, rows: Sequence[Mapping[str, object]]) -> None:
         """One row per epoch, anew each time; None is an empty cell."""
         text = io.StringIO(newline="")
@@ -113,7 +120,7 @@ def check_run_folder(path: Path, *, overwrite: bool, resume: bool) -> None:
         raise UsageError(f"{path} is a file; give a folder for the run")
     if overwrite or not path.is_dir() or (resume and RunFolder(path).state.exists()):
         return
-    others = {found.name for found in path.iterdir()}
+    others = {found.name for found in path.iterdir()} - {CONTENT}
     if resume:  # the same command may have been killed before it had saved anything
         others -= {"settings.json", *(found.name for n in LEFTOVERS for found in path.glob(n))}
     if others and resume:

@@ -115,7 +115,8 @@ def train(
     inputs = find_inputs(images, labels, options)
     with seeded(options.seed, runtime.device), memory_watched(runtime.device):
         network = build_training_network(inputs, options)
-        task = prepare_task(inputs, find_training_geometry(network, options), options, progress)
+        geometry = find_training_geometry(network, options)
+        task = prepare_task(inputs, geometry, options, progress, Path(output))
         settings = describe_settings(task, options, runtime)
         chosen = state.chosen if state else choose(network, task, options, runtime, progress)
         run = start_run(network, task, options, chosen, runtime, started)

@@ -2,19 +2,21 @@
 
 Random pixels or chips would leak: neighbours look alike. So whole blocks are held out, and nothing
 that touches a held-out block grown by the guard is ever trained on, in the block's own scene or in
-any other that covers the same ground.
+any other that covers the same ground. Of many ways to choose blocks, that is taken which shows the
+classes most nearly in the shares that they have everywhere.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geounet.classes import NODATA
 from geounet.errors import InputError
 from geounet.raster import Window
 from geounet.training.footprints import Area, Footprints
@@ -27,10 +29,16 @@ MAX_BLOCK = 1024
 CANDIDATES = 8
 
 SAMPLED = 64
-"""Blocks in which what is useful is counted first."""
+"""Blocks whose content is counted first, at least."""
+
+SAMPLED_TARGETS = 4
+"""They have at least so many times the pixels that are to be held out: those are some of them."""
 
 ENOUGH = 8
 """Useful ones among them that tell about the others."""
+
+DRAWS = 32
+"""Ways to choose blocks that are compared by what classes they show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +49,25 @@ class Block:
     window: Window
 
 
-FindUseful = Callable[[Block], NDArray[np.bool_]]
-"""The pixels of a block that can train and validate, bool (H, W)."""
+FindLabels = Callable[[Block], NDArray[np.uint8]]
+"""Classes of a block's pixels, uint8 (H, W); 255: can neither train nor validate."""
+
+Counts = Mapping[Block, NDArray[np.int64]]
+"""Pixels of each class (255,) in blocks that have any."""
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What is useful in blocks.
+    """What is in the blocks, or a sample of them.
 
     Attributes:
-        share: of all pixels.
-        density: share of the pixels in blocks that have any.
+        counts: of the blocks that were looked at.
+        share: useful pixels among all.
+        density: useful pixels among those in blocks that have any.
         block_share: blocks that have any among all.
     """
 
+    counts: Counts
     share: float
     density: float
     block_share: float
@@ -104,28 +117,29 @@ class SplitPlan:
     seed: int
 
 
-def split_areas(areas: Sequence[Area], plan: SplitPlan, find_useful: FindUseful) -> Split:
+def split_areas(areas: Sequence[Area], plan: SplitPlan, find_labels: FindLabels) -> Split:
     """Hold out blocks spread over the areas, and train on what is left.
 
     What counts is useful pixels: the fraction is one of them, and both parts have some. A block is
     about a quarter of what would be held out of full areas, but no smaller than a chip and no
-    larger than 1024 pixels a side; areas smaller than a block are held out whole. Where that gives
-    too few blocks, each area gives a strip at one of the ends of what is useful in it.
+    larger than 1024 pixels a side; areas smaller than a block are held out whole. Of 32 choices by
+    chance that is taken whose pixels of each class are nearest to the fraction. Where blocks are
+    too few, each area gives a strip at one of the ends of what is useful in it.
 
     Args:
         areas: one for each scene.
         plan: how to split.
-        find_useful: the pixels of a block that can be validated; of large areas asked of few.
+        find_labels: the classes of a block's pixels; of large areas asked of few blocks.
 
     Raises:
         InputError: the areas are too small, or too empty, to leave both parts.
     """
     rng = np.random.default_rng(plan.seed)
     pixels = count_pixels(areas)
-    blocks = list(_cut_blocks(areas, min(plan.fraction * pixels, MAX_VALIDATION_PIXELS), plan.chip))
-    count = cache(lambda block: int(find_useful(block).sum()))
-    content = _measure_content(blocks, count, plan.seed)
-    if not content.block_share:
+    most = min(plan.fraction * pixels, MAX_VALIDATION_PIXELS)
+    blocks = list(_cut_blocks(areas, most, plan.chip))
+    content = _measure_content(blocks, most, find_labels, plan.seed)
+    if not content.counts:
         raise InputError(
             f"there is nothing to validate on: none of {pixels} pixels in {len(areas)} scene(s) is "
             "labelled and has data; check that the labels lie on the images, and --aoi, --bbox and "
@@ -133,11 +147,11 @@ def split_areas(areas: Sequence[Area], plan: SplitPlan, find_useful: FindUseful)
         )
     if len(blocks) * content.block_share * plan.fraction >= 1:
         target = min(plan.fraction * content.share * pixels, MAX_VALIDATION_PIXELS)
-        chosen = _choose_blocks(blocks, (target, content.density), count, rng)
-        if split := _split_at(areas, chosen, plan, find_useful):
+        chosen = _choose_alike(content, target, rng)
+        if split := _split_at(areas, chosen, plan, find_labels):
             return split
-    chosen = _choose_ends(areas, plan.fraction, find_useful, rng)
-    if split := _split_at(areas, chosen, plan, find_useful):
+    chosen = _choose_ends(areas, plan.fraction, find_labels, rng)
+    if split := _split_at(areas, chosen, plan, find_labels):
         return split
     raise InputError(
         f"there is nothing to validate on: what is labelled in {len(areas)} scene(s) with {pixels} "
@@ -182,7 +196,7 @@ def _find_rooms(
 
 
 def _split_at(
-    areas: Sequence[Area], chosen: Sequence[Block], plan: SplitPlan, find_useful: FindUseful
+    areas: Sequence[Area], chosen: Sequence[Block], plan: SplitPlan, find_labels: FindLabels
 ) -> Split | None:
     """The split that holds out these blocks; None if nothing useful is held out or left."""
     if not chosen:
@@ -197,7 +211,7 @@ def _split_at(
         for piece in room.pieces
         for window in piece.blocks(MAX_BLOCK, MAX_BLOCK)
     )
-    is_useful = any(find_useful(block).any() for block in left)
+    is_useful = any((find_labels(block) != NODATA).any() for block in left)
     return Split(rooms, tuple(chosen), guard) if is_useful else None
 
 
@@ -215,54 +229,82 @@ def _cut_blocks(areas: Sequence[Area], target: float, chip: int) -> Iterator[Blo
             yield from (Block(scene, window) for window in area.window.blocks(height, width))
 
 
-def _measure_content(blocks: Sequence[Block], count: Callable[[Block], int], seed: int) -> Content:
-    """How much of the blocks is useful: of a sample, and if that shows too little, of all."""
-    order = np.random.default_rng(seed).permutation(len(blocks))
-    seen = [blocks[i] for i in order[:SAMPLED]]
-    if sum(count(block) > 0 for block in seen) < ENOUGH:
-        seen = list(blocks)
-    useful = [block for block in seen if count(block)]
-    found = sum(count(block) for block in useful)
+def count_classes(labels: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Pixels of each class (255,), without those of none."""
+    return np.bincount(labels.ravel(), minlength=NODATA + 1)[:NODATA]
+
+
+def _measure_content(
+    blocks: Sequence[Block], most: float, find_labels: FindLabels, seed: int
+) -> Content:
+    """What is in the blocks: in a sample of them, and if that shows too little, in all."""
+    order = [blocks[i] for i in np.random.default_rng(seed).permutation(len(blocks))]
+    counts: dict[Block, NDArray[np.int64]] = {}
+    looked, pixels = 0, 0
+    for block in order:
+        if looked >= SAMPLED and pixels >= SAMPLED_TARGETS * most and len(counts) >= ENOUGH:
+            break
+        looked, pixels = looked + 1, pixels + block.window.area
+        found = count_classes(find_labels(block))
+        if found.any():
+            counts[block] = found
+    useful = sum(int(found.sum()) for found in counts.values())
     return Content(
-        share=found / max(1, sum(block.window.area for block in seen)),
-        density=found / max(1, sum(block.window.area for block in useful)),
-        block_share=len(useful) / max(1, len(seen)),
+        counts=counts,
+        share=useful / max(1, pixels),
+        density=useful / max(1, sum(block.window.area for block in counts)),
+        block_share=len(counts) / max(1, looked),
     )
 
 
-def _choose_blocks(
-    blocks: Sequence[Block],
-    wanted: tuple[float, float],
-    count: Callable[[Block], int],
-    rng: np.random.Generator,
-) -> list[Block]:
+def _choose_alike(content: Content, target: float, rng: np.random.Generator) -> list[Block]:
+    """Of many choices of blocks that which is most like all of them; none if there is no choice."""
+    wanted = np.sum(list(content.counts.values()), axis=0, dtype=np.float64)
+    wanted *= target / wanted.sum()
+    draws = (_choose_blocks(content, target, rng) for _ in range(DRAWS))
+    return min(
+        (chosen for chosen in draws if chosen),
+        key=lambda chosen: _measure_difference(content.counts, chosen, wanted),
+        default=[],
+    )
+
+
+def _measure_difference(
+    counts: Counts, chosen: Sequence[Block], wanted: NDArray[np.float64]
+) -> float:
+    """How far what is held out of the classes is from what is wanted, summed over the classes."""
+    held = np.sum([counts[block] for block in chosen], axis=0)
+    known = wanted > 0
+    return float(np.abs(held[known] / wanted[known] - 1).sum())
+
+
+def _choose_blocks(content: Content, target: float, rng: np.random.Generator) -> list[Block]:
     """Blocks with about as many useful pixels as wanted; none if there are no such blocks.
 
     Each is far from those before it (best of 8 by chance).
-
-    Args:
-        blocks: to choose from.
-        wanted: useful pixels, and how many there are in a pixel of a useful block.
-        count: the useful pixels of a block.
-        rng: decides.
     """
-    target, density = wanted
-    pool = [blocks[i] for i in rng.permutation(len(blocks))]
-    chosen: list[Block] = []
+    known = list(content.counts)
+    sizes = {block: int(content.counts[block].sum()) for block in known}
+    pool = [known[i] for i in rng.permutation(len(known))]
+    chosen: defaultdict[int, list[Block]] = defaultdict(list)
     covered = 0
-    while pool and (covered < target / 2 or covered + pool[-1].window.area * density / 2 <= target):
+    while pool and (
+        covered < target / 2 or covered + pool[-1].window.area * content.density / 2 <= target
+    ):
         candidates = range(max(0, len(pool) - CANDIDATES), len(pool))
-        block = pool.pop(max(candidates, key=lambda i: _distance(pool[i], chosen)))
-        if 0 < count(block) <= 2 * target - covered:
-            chosen.append(block)
-            covered += count(block)
-    return chosen if covered >= target / 2 else []
+        far = max(candidates, key=lambda i: _distance(pool[i], chosen[pool[i].scene]))
+        block = pool.pop(far)
+        if sizes[block] <= 2 * target - covered:
+            chosen[block.scene].append(block)
+            covered += sizes[block]
+    found = [block for blocks in chosen.values() for block in blocks]
+    return found if covered >= target / 2 else []
 
 
 def _choose_ends(
     areas: Sequence[Area],
     fraction: float,
-    find_useful: FindUseful,
+    find_labels: FindLabels,
     rng: np.random.Generator,
 ) -> list[Block]:
     """A strip at one end of what is useful in each area, across its longer side."""
@@ -270,7 +312,7 @@ def _choose_ends(
     for scene, area in enumerate(areas):
         rows, cols = np.zeros(area.window.height, np.int64), np.zeros(area.window.width, np.int64)
         for window in area.window.blocks(MAX_BLOCK, MAX_BLOCK):
-            useful = find_useful(Block(scene, window))
+            useful = find_labels(Block(scene, window)) != NODATA
             across, down = window.relative_to(area.window).slices()
             rows[across] += useful.sum(axis=1)
             cols[down] += useful.sum(axis=0)
@@ -316,15 +358,9 @@ def _depth(counts: NDArray[np.int64], fraction: float) -> int:
 
 
 def _distance(block: Block, others: Iterable[Block]) -> float:
-    """From centre to centre, to the nearest in the same scene."""
-    return min(
-        (
-            math.dist(_centre(block.window), _centre(other.window))
-            for other in others
-            if other.scene == block.scene
-        ),
-        default=math.inf,
-    )
+    """From centre to centre, to the nearest of others in the same scene."""
+    centre = _centre(block.window)
+    return min((math.dist(centre, _centre(other.window)) for other in others), default=math.inf)
 
 
 def _centre(window: Window) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -13,7 +13,7 @@ from geounet.errors import InputError
 from geounet.progress import Progress, ProgressCallback, ignore_progress
 from geounet.raster import Window
 from geounet.training.room import Room
-from geounet.training.sources import SourceReader
+from geounet.training.sources import Sample, SourceReader
 
 MAX_PIXELS = 64 * 2**20
 """Of larger training parts only so many pixels are read, in blocks chosen by chance."""
@@ -22,6 +22,9 @@ BLOCK = 512
 
 CONSTANT = 1e-12
 """Deviations below this share of the mean are rounding."""
+
+Take = Callable[[int, Window, Sample], None]
+"""What is called with a scene, a window of it, and what is in it."""
 
 
 @dataclass
@@ -78,8 +81,19 @@ def measure_rooms(
     rooms: Sequence[Room],
     class_values: Sequence[int],
     progress: ProgressCallback = ignore_progress,
+    take: Take = lambda *_: None,
+    *,
+    whole: bool = False,
 ) -> Statistics:
     """Read the training pixels once; of many a sample, and the rest until something is labelled.
+
+    Args:
+        reader: of the scenes.
+        rooms: the training pixels.
+        class_values: in the order of the classes.
+        progress: called at each block.
+        take: called with each block that is read.
+        whole: read all blocks for it; values are of the sample all the same.
 
     Raises:
         InputError: none is labelled, or a file cannot be read.
@@ -89,15 +103,18 @@ def measure_rooms(
     moments, counts, pixels = Moments(), np.zeros(256, np.int64), 0
     chosen = set(blocks)
     rest = (block for block in everything if block not in chosen)
+    total = len(everything) if whole else len(blocks)
     for done, (scene, window) in enumerate(chain(blocks, rest)):
-        if done >= len(blocks) and counts[list(class_values)].any():
+        if done >= total and counts[list(class_values)].any():
             break
-        progress(Progress("statistics", min(done, len(blocks)), len(blocks), "blocks"))
+        progress(Progress("statistics", min(done, total), total, "blocks"))
         sample = reader.read(scene, window)
-        moments.add(sample.image[:, sample.usable])
+        take(scene, window, sample)
+        if done < len(blocks) or not whole:
+            moments.add(sample.image[:, sample.usable])
         counts += np.bincount(sample.labels.ravel(), minlength=256)
         pixels += window.area
-    progress(Progress("statistics", len(blocks), len(blocks), "blocks"))
+    progress(Progress("statistics", total, total, "blocks"))
     known = counts[list(class_values)]
     if not known.sum():
         raise InputError(

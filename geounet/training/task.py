@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import statistics as stats
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from geounet.classes import NODATA, ClassInfo
+from geounet.classes import ClassInfo
 from geounet.errors import InputError
 from geounet.models import Geometry
 from geounet.progress import ProgressCallback
+from geounet.training.balance import Anchors, make_anchors
 from geounet.training.chips import ChipPlan
+from geounet.training.content import plan_numbering
 from geounet.training.datasets import Pair, find_dataset
 from geounet.training.options import TrainOptions
-from geounet.training.sources import (
-    Reading,
-    Source,
-    SourceReader,
-    collect_notes,
-    find_sources,
-)
-from geounet.training.split import Block, Split, SplitPlan, hold_out, split_areas
-from geounet.training.statistics import Statistics, measure_rooms
-from geounet.training.validation import cut_blocks
+from geounet.training.run_folder import CONTENT, open_run_folder
+from geounet.training.sources import Reading, Source, find_sources
+from geounet.training.split import Split
+from geounet.training.statistics import Statistics
+from geounet.training.survey import Survey, survey_inputs
+from geounet.training.survey_file import dump_survey, load_survey, make_key
 from geounet.vector import Legend, resolve_legend
 
 
@@ -73,16 +69,24 @@ class Task:
     Attributes:
         inputs: the files.
         geometry: of the network.
-        split: which pixels train and which validate.
-        statistics: of the training pixels.
+        survey: of the files.
         notes: which images are left out, and what had to be done to labels, said once.
     """
 
     inputs: Inputs
     geometry: Geometry
-    split: Split
-    statistics: Statistics
+    survey: Survey
     notes: tuple[str, ...]
+
+    @property
+    def split(self) -> Split:
+        """Which pixels train and which validate."""
+        return self.survey.split
+
+    @property
+    def statistics(self) -> Statistics:
+        """Of the training pixels."""
+        return self.survey.statistics
 
 
 def find_inputs(
@@ -128,23 +132,47 @@ def _find_pixel_size(sources: Sequence[Source]) -> float | None:
 
 
 def prepare_task(
-    inputs: Inputs, geometry: Geometry, options: TrainOptions, progress: ProgressCallback
+    inputs: Inputs,
+    geometry: Geometry,
+    options: TrainOptions,
+    progress: ProgressCallback,
+    folder: Path | None = None,
 ) -> Task:
-    """Split the pixels and measure those that train.
+    """Split the pixels and see what those are that train.
+
+    Args:
+        inputs: the files.
+        geometry: of the network.
+        options: how to train.
+        progress: called while files are read.
+        folder: where what was found is kept for the next time; None: nowhere.
 
     Raises:
         InputError: there is too little to train or validate on, or a file cannot be read.
+        ResourceError: the folder cannot be written.
     """
-    parts = (inputs.sources, inputs.validation_sources, inputs.test_sources)
-    with ExitStack() as stack:
-        readers = [stack.enter_context(SourceReader(part, inputs.reading)) for part in parts]
-        for reader in readers if inputs.has_own_validation else readers[::2]:
-            reader.check_rasters()
-        split = _split(inputs, geometry, options, readers[1])
-        values = [c.value for c in inputs.classes]
-        statistics = measure_rooms(readers[0], split.training, values, progress)
-        notes = (*inputs.notes, *collect_notes(readers), *_note_absent(inputs, statistics))
-    return Task(inputs, geometry, split, statistics, notes)
+    survey = _find_survey(inputs, geometry, options, progress, folder)
+    absent = _note_absent(inputs, survey.statistics)
+    return Task(inputs, geometry, survey, (*inputs.notes, *survey.notes, *absent))
+
+
+def _find_survey(
+    inputs: Inputs,
+    geometry: Geometry,
+    options: TrainOptions,
+    progress: ProgressCallback,
+    folder: Path | None,
+) -> Survey:
+    """The survey that is kept in the folder, if it is of these inputs; else a new one."""
+    key = None if folder is None else make_key(inputs, geometry, options)
+    if folder is None or key is None:
+        return survey_inputs(inputs, geometry, options, progress)
+    known = load_survey(folder / CONTENT, key)
+    if known is not None:
+        return known
+    made = survey_inputs(inputs, geometry, options, progress)
+    open_run_folder(folder).write_content(dump_survey(made, key))
+    return made
 
 
 def _note_absent(inputs: Inputs, statistics: Statistics) -> list[str]:
@@ -167,31 +195,17 @@ def plan_chips(task: Task, options: TrainOptions) -> ChipPlan:
         overscan=overscan,
         weights=weights,
         borders=options.loss_options.borders,
+        anchors=_find_anchors(task, options),
+        is_balanced=options.balance != "none",
     )
 
 
-def _split(
-    inputs: Inputs, geometry: Geometry, options: TrainOptions, reader: SourceReader
-) -> Split:
-    areas = [source.area for source in inputs.sources]
-    if not inputs.has_own_validation:
-        plan = SplitPlan(options.chip, geometry.margin, options.val_fraction, options.seed)
-        return split_areas(areas, plan, lambda block: _find_labelled(reader, block))
-    held_out = [source.area for source in inputs.validation_sources]
-    whole = [Block(i, area.window) for i, area in enumerate(held_out)]
-    blocks = tuple(cut_blocks(whole))
-    if not any(_find_labelled(reader, block).any() for block in blocks):
-        raise InputError(
-            f"{inputs.validation_sources[0].image}: no pixel of the validation images is labelled "
-            "and has data; check --val-labels"
-        )
-    rooms = hold_out(areas, held_out, options.chip, geometry.margin)
-    return Split(rooms, blocks, geometry.margin)
-
-
-def _find_labelled(reader: SourceReader, block: Block) -> NDArray[np.bool_]:
-    labelled: NDArray[np.bool_] = reader.read(block.scene, block.window).labels != NODATA
-    return labelled
+def _find_anchors(task: Task, options: TrainOptions) -> Anchors:
+    content, inputs = task.survey.content, task.inputs
+    weights = [source.weight for source in inputs.sources]
+    numbering = plan_numbering(content.kind, inputs.sources, inputs.reading)
+    shown = options.chip**2 / task.split.training_pixels if options.balance != "none" else None
+    return make_anchors(content, numbering, weights, shown)
 
 
 def _find_legend(sources: Sequence[Source], options: TrainOptions) -> Legend:

@@ -6,6 +6,8 @@ from .compiling import compiled as compiled
 from .following import Follower as Follower
 from .following import Order as Order
 from .following import start_follower as start_follower
+from .instances import find_amorphous as find_amorphous
+from .instances import number_regions as number_regions
 from .label_classes import Legend as Legend
 from .label_classes import by_number as by_number
 from .label_classes import find_raster_classes as find_raster_classes

@@ -201,7 +201,7 @@ def make_burner(
         if layer.bounds is not None and layer.crs is not None:
             _require_overlap(source, layer.bounds, layer.crs, grid, scene)
     polygons = np.array(frame.geometry.array)
-    if options.separate_px:
+    if options.separate_px is not None:
         features = frame.index.to_numpy(np.int64)
         return InstanceBurner(polygons, values, features, grid, options.separate_px)
     order = np.argsort(values, kind="stable")  # of equal ones, the file's order
