@@ -51,6 +51,7 @@ def compute_parts(
     windows = parts if is_blended else (tile.write for _, tile in tiles())
     total = sum(window.area for window in windows)
     done = 0
+    trim_memory()  # of what looking at the parts of an earlier run took
     progress(Progress("predict", done, total, "px"))
     with closing(threaded(_keep_parts(run, tiles, stream))) as kept:
         for part, pixels in kept:
