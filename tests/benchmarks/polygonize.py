@@ -1,7 +1,7 @@
 """Speed of polygonizing beside rasterio's, and memory of masks that are never held as a whole.
 
 python tests/benchmarks/polygonize.py --size 8192
-python tests/benchmarks/polygonize.py --side 60000 --regions 5e6 --holes 1e6 --folder /tmp/big
+python tests/benchmarks/polygonize.py --side 60000 --regions 5e6 --holes 1e6 --folder big
 """
 
 from __future__ import annotations
