@@ -23,7 +23,7 @@ from geounet.training.sources import OPEN_PAIRS, Reading, SourceReader, find_sou
 from geounet.training.task import find_inputs
 from geounet.vector import LabelOptions, resolve_legend
 
-TILES = Path("/work/shared/data/banepa/tiles")
+TILES = Path(__file__).parents[2] / "shared" / "data" / "banepa" / "tiles"
 
 
 def make_files(folder, *names):
@@ -334,7 +334,7 @@ def test_what_does_not_fit_is_found_before_training(tmp_path, monkeypatch):
         learn(images, labels, tmp_path / "other")
 
 
-@pytest.mark.skipif(not TILES.is_dir(), reason="needs the shared data")
+@pytest.mark.skipif(not TILES.is_dir(), reason="needs the Banepa tiles beside the repository")
 def test_jpegs_named_tif_with_georeference_beside_them():
     tiles = sorted(TILES.glob("*.tif"))
     inputs = find_inputs([TILES], [TILES.parent / "buildings.geojson"], TrainOptions(**SMALL))
