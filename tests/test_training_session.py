@@ -101,7 +101,8 @@ def test_the_run_folder_says_everything(pair, tmp_path):
     summary = train([pair[0]], [pair[1]], tmp_path / "run", options, seen.append)
     names = {path.name for path in (tmp_path / "run").iterdir()}
     expected = {"model.safetensors", "settings.json", "history.csv", "curves.png", "examples.png"}
-    assert names == {*expected, "state.safetensors", "content.npz", "report.html"}
+    split = {"split.png", "split.gpkg"}
+    assert names == {*expected, "state.safetensors", "content.npz", "report.html", *split}
     spec = load_model(summary.model).spec
     image = read_raster(pair[0])
     assert [band.name for band in spec.bands] == ["red", "green", "blue"]

@@ -20,6 +20,8 @@ from geounet.training.report import write_report
 from geounet.training.review import review_model
 from geounet.training.run import Run
 from geounet.training.run_folder import RunFolder
+from geounet.training.split_layer import list_regions, write_layer
+from geounet.training.split_map import draw_split
 from geounet.training.state import State, save_state
 
 
@@ -44,7 +46,7 @@ class Record:
         """Keep the run after an epoch, and its network if it is the best so far."""
         is_best = run.best is run.epochs[-1]
         if is_best:
-            self._begin()
+            self._begin(run)
             save_model(self.folder.next_model, _best_network(run), describe_best(run))
         self.save(run)
         if is_best:
@@ -53,7 +55,7 @@ class Record:
 
     def save(self, run: Run) -> None:
         """Keep the state of the run as it is."""
-        self._begin()
+        self._begin(run)
         save_state(self.folder.state, run, self.settings)
 
     def draw(self, run: Run) -> None:
@@ -87,11 +89,15 @@ class Record:
         again = "with --resume goes on" if is_saved else "starts again"
         return f"stopped in the first epoch; {left}; the same command {again}"
 
-    def _begin(self) -> None:
+    def _begin(self, run: Run) -> None:
         if not self._is_begun:
             self._is_begun = True
             self.folder.clear(reports=True)
             self.folder.write_settings(self.settings)
+            regions, inputs = list_regions(run.task), run.task.inputs
+            self.folder.write_layer(write_layer(regions, inputs.classes))
+            picture = draw_split(regions, inputs.classes, inputs.reading.bands)
+            self.folder.write_figure("split.png", picture)
 
 
 def describe_best(run: Run) -> ModelSpec:

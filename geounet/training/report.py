@@ -12,9 +12,11 @@ from matplotlib.figure import Figure
 
 from geounet.evaluation import Metrics
 from geounet.training.figures import draw_curves, draw_examples
-from geounet.training.report_figures import draw_confusion, draw_split
+from geounet.training.report_figures import draw_confusion
 from geounet.training.review import Review, View
 from geounet.training.run import Run
+from geounet.training.split_layer import list_regions
+from geounet.training.split_map import draw_split
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
@@ -49,7 +51,7 @@ def write_report(run: Run, settings: Mapping[str, Any], review: Review) -> str:
         if count
         else ("Best windows", "<p>There are too few to tell.</p>"),
         ("Worst windows", _show_views(review.worst, draw_examples(examples[count:], classes))),
-        ("Where is trained and validated", embed(draw_split(run.task))),
+        ("Where is trained and validated", embed(_draw_split(run))),
         ("Notes", _list(run.task.notes)),
         ("Settings", _tabulate_settings(settings)),
     )
@@ -79,6 +81,11 @@ def _summarise(run: Run, settings: Mapping[str, Any]) -> str:
         f"{run.options.chip} pixels in {seconds / 60:.1f} minutes on {settings['device']} "
         f"({settings['precision']}), {run.spec.training['date']}."
     )
+
+
+def _draw_split(run: Run) -> Figure:
+    inputs = run.task.inputs
+    return draw_split(list_regions(run.task), inputs.classes, inputs.reading.bands)
 
 
 def _tabulate_metrics(metrics: Metrics) -> str:

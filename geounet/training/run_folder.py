@@ -18,8 +18,11 @@ from geounet.errors import ResourceError, UsageError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-REPORTS = ("history.csv", "curves.png", "examples.png", "report.html", "bad-batch.npz")
-"""What tells of a run's epochs, beside the model, its state and its settings."""
+REPORTS = (
+    *("history.csv", "curves.png", "examples.png", "report.html", "bad-batch.npz"),
+    *("split.png", "split.gpkg"),
+)
+"""What tells of a run, beside the model, its state and its settings."""
 
 CONTENT = "content.npz"
 """What was found in the inputs: it may be there before a run, and stays for the next."""
@@ -74,6 +77,10 @@ class RunFolder:
     def write_content(self, content: bytes) -> None:
         """What was found in the inputs."""
         self._write(CONTENT, content)
+
+    def write_layer(self, layer: bytes) -> None:
+        """Where is trained and validated, a GeoPackage."""
+        self._write("split.gpkg", layer)
 
     def write_history(self, rows: Sequence[Mapping[str, object]]) -> None:
         """One row per epoch, anew each time; None is an empty cell."""

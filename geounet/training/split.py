@@ -123,7 +123,7 @@ def split_areas(areas: Sequence[Area], plan: SplitPlan, find_labels: FindLabels)
     What counts is useful pixels: the fraction is one of them, and both parts have some. A block is
     about a quarter of what would be held out of full areas, but no smaller than a chip and no
     larger than 1024 pixels a side; areas smaller than a block are held out whole. Of 32 choices by
-    chance that is taken whose pixels of each class are nearest to the fraction. Where blocks are
+    chance that is taken which shows the classes most nearly in the shares of all. Where blocks are
     too few, each area gives a strip at one of the ends of what is useful in it.
 
     Args:
@@ -259,8 +259,7 @@ def _measure_content(
 
 def _choose_alike(content: Content, target: float, rng: np.random.Generator) -> list[Block]:
     """Of many choices of blocks that which is most like all of them; none if there is no choice."""
-    wanted = np.sum(list(content.counts.values()), axis=0, dtype=np.float64)
-    wanted *= target / wanted.sum()
+    wanted = np.sum(list(content.counts.values()), axis=0)
     draws = (_choose_blocks(content, target, rng) for _ in range(DRAWS))
     return min(
         (chosen for chosen in draws if chosen),
@@ -270,12 +269,16 @@ def _choose_alike(content: Content, target: float, rng: np.random.Generator) -> 
 
 
 def _measure_difference(
-    counts: Counts, chosen: Sequence[Block], wanted: NDArray[np.float64]
+    counts: Counts, chosen: Sequence[Block], wanted: NDArray[np.int64]
 ) -> float:
-    """How far what is held out of the classes is from what is wanted, summed over the classes."""
+    """How far the shares of the classes in what is held out are from those wanted.
+
+    Summed over the classes, each compared with its own share: rare ones count as much as others.
+    """
     held = np.sum([counts[block] for block in chosen], axis=0)
     known = wanted > 0
-    return float(np.abs(held[known] / wanted[known] - 1).sum())
+    ratios = held[known] / wanted[known] * (wanted.sum() / held.sum())
+    return float(np.abs(ratios - 1).sum())
 
 
 def _choose_blocks(content: Content, target: float, rng: np.random.Generator) -> list[Block]:
