@@ -95,14 +95,14 @@ def _convert_crs(crs: rasterio.crs.CRS | None, path: str | Path) -> CRS | None:
 
 
 @contextmanager
-def limit_cache(size: int) -> Iterator[None]:
+def limit_cache(size: int, *, may_grow: bool = False) -> Iterator[None]:
     """Let GDAL's block cache, which is the whole process's, take at most `size` bytes meanwhile.
 
-    By default it takes 5 % of the machine's memory.
+    By default it takes 5 % of the machine's memory; more only if it `may_grow`.
     """
     with rasterio.Env():
         before = get_gdal_config("GDAL_CACHEMAX")
-        set_gdal_config("GDAL_CACHEMAX", min(size, before))
+        set_gdal_config("GDAL_CACHEMAX", size if may_grow else min(size, before))
         try:
             yield
         finally:

@@ -9,10 +9,14 @@ import torch
 from torch import nn
 
 from geounet.errors import ResourceError, UsageError
-from geounet.inference import Runtime, is_out_of_memory, resolve_runtime
+from geounet.inference import Runtime, free_memory, is_out_of_memory, resolve_runtime
 from geounet.models import Geometry, build_network, load_model, transfer_weights
+from geounet.raster import limit_cache
 from geounet.training.options import TrainOptions
 from geounet.training.task import Inputs
+
+CACHE_BYTES = 2 * 10**9
+"""Memory for blocks of images and labels at most, unless told otherwise."""
 
 ENCODER_STRIDE = 32
 """Of the encoders of segmentation_models_pytorch."""
@@ -62,10 +66,18 @@ def find_training_geometry(network: nn.Module, options: TrainOptions) -> Geometr
 
 
 @contextmanager
-def memory_watched(device: torch.device) -> Iterator[None]:
-    """Want of memory is something that the user can act on."""
+def memory_watched(device: torch.device, max_memory: int | None = None) -> Iterator[None]:
+    """Want of memory is something that the user can act on.
+
+    Args:
+        device: of the network.
+        max_memory: bytes for blocks of images and labels that are kept between chips; None: half of
+            what is free, at most 2 GB.
+    """
+    cache = max_memory or min(free_memory(torch.device("cpu")) // 2, CACHE_BYTES)
     try:
-        yield
+        with limit_cache(cache, may_grow=True):
+            yield
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not is_out_of_memory(error):
             raise

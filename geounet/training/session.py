@@ -113,7 +113,7 @@ def train(
     state = _find_state(Path(output), options)
     runtime = resolve_training_runtime(options)
     inputs = find_inputs(images, labels, options)
-    with seeded(options.seed, runtime.device), memory_watched(runtime.device):
+    with seeded(options.seed, runtime.device), memory_watched(runtime.device, options.max_memory):
         network = build_training_network(inputs, options)
         geometry = find_training_geometry(network, options)
         task = prepare_task(inputs, geometry, options, progress, Path(output))
