@@ -20,6 +20,7 @@ from geounet.classes import ClassInfo
 from geounet.raster import Grid, Window
 from geounet.training.sources import Source
 from geounet.training.task import Task
+from geounet.vector import allow_no_crs
 
 Role = Literal["training", "guard", "validation"]
 
@@ -90,7 +91,10 @@ def write_layer(regions: Sequence[Region], classes: Sequence[ClassInfo]) -> byte
         crs=crs,
     )
     file = io.BytesIO()
-    pyogrio.write_dataframe(frame, file, driver="GPKG", layer="split", geometry_type="MultiPolygon")
+    with allow_no_crs(crs):
+        pyogrio.write_dataframe(
+            frame, file, driver="GPKG", layer="split", geometry_type="MultiPolygon"
+        )
     return file.getvalue()
 
 

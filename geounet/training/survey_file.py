@@ -86,7 +86,7 @@ def dump_survey(survey: Survey, key: str) -> bytes:
 def load_survey(path: Path, key: str) -> Survey | None:
     """The survey in a file; None: there is none, or it is of other inputs."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             known = json.loads(str(file["known"]))
             if known["key"] != key:
                 return None

@@ -30,5 +30,6 @@ from .reading import read_aoi as read_aoi
 from .reading import read_polygons as read_polygons
 from .separating import find_gaps as find_gaps
 from .source import is_vectors as is_vectors
+from .spool import allow_no_crs as allow_no_crs
 from .writing import LayerWriter as LayerWriter
 from .writing import open_writer as open_writer
