@@ -24,6 +24,9 @@ REPORTS = (
 )
 """What tells of a run, beside the model, its state and its settings."""
 
+FIRST = ("settings.json", "split.gpkg", "split.png")
+"""What is written before there is a state to go on from."""
+
 CONTENT = "content.npz"
 """What was found in the inputs: it may be there before a run, and stays for the next."""
 
@@ -129,7 +132,7 @@ def check_run_folder(path: Path, *, overwrite: bool, resume: bool) -> None:
         return
     others = {found.name for found in path.iterdir()} - {CONTENT}
     if resume:  # the same command may have been killed before it had saved anything
-        others -= {"settings.json", *(found.name for n in LEFTOVERS for found in path.glob(n))}
+        others -= {*FIRST, *(found.name for n in LEFTOVERS for found in path.glob(n))}
     if others and resume:
         raise UsageError(
             f"{path} has no {RunFolder(path).state.name} to go on from, but other files; give "
