@@ -106,6 +106,8 @@ def test_each_instance_is_the_centre_as_often_whatever_its_size(make_scene):
     ]
     assert_shares([np.count_nonzero(own) for own in found], [1 / 5] * 5)
     assert_shares(np.bincount(cols[found[4]] >= 100), [1 / 9, 8 / 9])
+    places = set(zip(rows[found[2]].tolist(), cols[found[2]].tolist(), strict=True))
+    assert len(places) > 250  # of 400; 600 draws give 311
 
 
 def test_features_that_touch_are_instances_of_their_own(tmp_path):
