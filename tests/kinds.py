@@ -119,7 +119,7 @@ def make_hdf5(folder):
 
 def make_zarr(folder):
     path = copy("Zarr", "a.zarr")(folder).path
-    return Kind(f'ZARR:"{path}"', make_array())  # its folder alone is taken for one of scenes
+    return Kind(f'ZARR:"{path}"', make_array())
 
 
 def make_one_of_many(folder):
@@ -171,6 +171,7 @@ STORAGE |= {
     "JPEG in TIFF with mask": make_jpeg_with_mask,
     "HDF5": make_hdf5,
     "Zarr": make_zarr,
+    "Zarr by its folder": copy("Zarr", "a.zarr"),
     "one variable of a netCDF": make_one_of_many,
     "one page of a TIFF": make_page,
     "in an archive": make_archive,

@@ -203,7 +203,6 @@ REFUSED = {
     "text": (write_text, "a.tif is not a raster"),
     "zero bytes": (write_nothing, "a.tif is not a raster"),
     "folder": (make_folder, "a.tif holds no raster"),
-    "folder of a Zarr": (lambda folder: copy("Zarr", "a.zarr")(folder).path, "holds no raster"),
     "vector": (make_vector, "not a raster"),
     "palette": (make_palette, "palette"),
     "complex": (lambda f: write_raster(f / "a.tif", make_array(3, "complex64")), "complex"),

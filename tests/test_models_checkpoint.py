@@ -101,9 +101,10 @@ def test_truncated_file_is_refused(tmp_path):
 
 
 def test_missing_file_and_folder(tmp_path):
-    for path in (tmp_path / "none.safetensors", tmp_path):
-        with pytest.raises(ModelError, match="no such file"):
-            load_model(path)
+    with pytest.raises(ModelError, match="no such file"):
+        load_model(tmp_path / "none.safetensors")
+    with pytest.raises(ModelError, match="is a folder"):
+        load_model(tmp_path)
 
 
 def test_safetensors_without_spec_is_refused(tmp_path):

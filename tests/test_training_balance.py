@@ -210,6 +210,23 @@ def test_windows_are_centred_as_far_as_the_room_allows():
         assert window.intersect(Window(row_off=row, col_off=col, height=1, width=1)).area
 
 
+def test_every_pixel_that_some_window_shows_is_shown():
+    holes = [
+        Window(row_off=17, col_off=48, height=16, width=7),
+        Window(row_off=76, col_off=4, height=13, width=31),
+        Window(row_off=86, col_off=35, height=3, width=9),
+    ]
+    room = find_room(0, pixel_grid(89, 55).extent, holes, 16)
+    shown = np.zeros((89, 55), bool)
+    for origin in room.origins:
+        shown[origin.row_off : origin.row_end + 15, origin.col_off : origin.col_end + 15] = True
+    for row, col in np.ndindex(shown.shape):
+        window = centre_window(room, row, col)
+        assert (window is not None) == shown[row, col]
+        pixel = Window(row_off=row, col_off=col, height=1, width=1)
+        assert window is None or window.contains(pixel)
+
+
 @pytest.mark.parametrize(
     ("limits", "expected"),
     [

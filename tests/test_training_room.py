@@ -18,7 +18,7 @@ def windows(low=-3, high=14, least=0, most=12):
     )
 
 
-def paint(pieces, size=30, offset=5):
+def paint(pieces, size=32, offset=5):
     hits = np.zeros((size, size), int)
     for piece in pieces:
         rows, cols = piece.slices()
@@ -38,7 +38,7 @@ def test_subtract_leaves_each_pixel_outside_the_holes_once(window, holes):
 @settings(deadline=None, max_examples=100)
 @given(windows(), st.lists(windows(), max_size=3), st.integers(1, 6), st.integers(1, 6))
 def test_origins_are_those_of_all_windows_that_touch_no_hole(area, holes, height, width):
-    expected = np.zeros((30, 30), int)
+    expected = np.zeros((32, 32), int)
     for row in range(area.row_off, area.row_end - height + 1):
         for col in range(area.col_off, area.col_end - width + 1):
             window = Window(row_off=row, col_off=col, height=height, width=width)

@@ -14,6 +14,7 @@ from regions import connectivities, heights, join, masks, polygonize
 from shapely.affinity import rotate, scale
 
 from geounet.raster import Grid
+from geounet.vector import room
 from geounet.vector.outlines import Outlines
 
 PIXELS = Affine.identity()
@@ -156,6 +157,15 @@ def test_what_lies_in_a_pocket_is_not_taken_in(depth, island, tolerance):
     assert shapely.is_valid(found).all()
     assert not shapely.relate_pattern(*found, "T********")
     assert shapely.coverage_is_valid(found)
+
+
+@pytest.mark.parametrize(("west", "east"), [(0.9, 11.7), (0.6, 11.55), (-1.9, 11.99), (1, 11)])
+def test_no_crossing_is_marked_outside_of_the_row(monkeypatch, west, east):
+    """Compiled code would write beyond the array; Python refuses."""
+    square = np.array([(1, 1), (1, 11), (11, 11), (11, 1)], float)
+    moved = np.array([(1, west), (1, east), (11, east), (11, west)])
+    monkeypatch.setattr(room, "_mark_crossings", room._mark_crossings.py_func)
+    assert room._has_room_between.py_func(room._Ring(square, np.full(4, 5.0), 5.0), moved)
 
 
 def test_angles_are_right_on_the_ground():
