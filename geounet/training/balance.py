@@ -128,7 +128,8 @@ def centre_window(room: Room, row: int, col: int) -> Window | None:
         )
         for origin in room.origins
     ]
-    start = min(starts, key=lambda s: (s[0] - wanted[0]) ** 2 + (s[1] - wanted[1]) ** 2)
-    window = Window(row_off=start[0], col_off=start[1], height=height, width=width)
-    shows = 0 <= row - window.row_off < height and 0 <= col - window.col_off < width
-    return window if shows else None
+    shown = [s for s in starts if 0 <= row - s[0] < height and 0 <= col - s[1] < width]
+    if not shown:
+        return None
+    start = min(shown, key=lambda s: (s[0] - wanted[0]) ** 2 + (s[1] - wanted[1]) ** 2)
+    return Window(row_off=start[0], col_off=start[1], height=height, width=width)
