@@ -125,7 +125,7 @@ def _find_shifts(
 def _has_room_between(ring: _Ring, corners: NDArray[np.float64]) -> bool:
     """Whether all pixels that are within one of two rings only have room."""
     both = np.concatenate((ring.points, corners))
-    left, width = int(both[:, 1].min()) - 1, int(both[:, 1].max() - both[:, 1].min()) + 3
+    left, width = int(both[:, 1].min()) - 1, int(both[:, 1].max() - both[:, 1].min()) + 4
     crossed, hints = np.zeros(width, np.bool_), np.zeros(width, np.int64)
     for row in range(int(both[:, 0].min()), int(both[:, 0].max()) + 1):
         _mark_crossings(ring.points, row + 0.5, left + 0.5, crossed)
