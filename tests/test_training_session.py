@@ -236,6 +236,18 @@ def test_vector_labels_in_another_crs(pair, tmp_path):
     assert summary.metrics.mean_iou > 0.9
 
 
+def test_a_background_that_is_nowhere_is_said_and_can_be_left_out(pair, tmp_path):
+    halves = [box(*UTM @ (left, 96), *UTM @ (left + 64, 0)) for left in (0, 64)]
+    cover = geopandas.GeoDataFrame({"kind": ["b", "a"]}, geometry=halves, crs="EPSG:32633")
+    cover.to_file(tmp_path / "cover.gpkg")
+    for is_sparse, names in ((False, ["background", "a", "b"]), (True, ["a", "b"])):
+        labels = LabelOptions(class_field="kind", sparse=is_sparse)
+        options = TrainOptions(**SMALL, epochs=1, label_options=labels)
+        summary = train([pair[0]], [tmp_path / "cover.gpkg"], tmp_path / str(is_sparse), options)
+        assert list(summary.class_shares) == names
+        assert any("leave it out with --sparse" in note for note in summary.notes) != is_sparse
+
+
 def test_validation_images_are_used_whole_and_not_trained_on(pair, tmp_path):
     image, labels = make_arrays(seed=3)
     held_out = write_raster(tmp_path / "v.tif", image, transform=UTM.translation(1e5, 0) @ UTM)
@@ -285,6 +297,12 @@ def test_time_is_kept(pair, tmp_path):
     assert summary.elapsed_s < 12  # the report too, on a busy machine
     assert summary.epochs < 10_000
     assert summary.metrics.mean_iou > 0.5
+
+
+def test_a_model_is_made_however_little_time_there_is(pair, tmp_path):
+    summary = learn(*pair, tmp_path / "run", epochs=3, max_time_min=1e-6)
+    assert (summary.epochs, summary.chips) == (1, summary.batch)
+    assert load_model(summary.model).spec.training["steps"] == 1
 
 
 def test_an_interrupted_run_keeps_the_best_model(pair, tmp_path, monkeypatch):

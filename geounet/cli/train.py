@@ -154,7 +154,7 @@ def train(
         typer.Option(
             metavar="MIN",
             show_default="no limit",
-            help="Be done after so many minutes.",
+            help="Be done after so many minutes, but not before one step and its validation.",
             rich_help_panel=LEARNING,
         ),
     ] = TrainOptions.max_time_min,
@@ -296,8 +296,9 @@ def train(
 ) -> None:
     """Make a model from labelled scenes, straight from large rasters and GIS layers.
 
-    The run folder holds the best model (model.safetensors), its settings, history and pictures.
-    Held-out blocks of the scenes tell how good it is.
+    The run folder holds the best model (model.safetensors) and report.html, which shows how good it
+    is on held-out blocks of the scenes, with settings, history and pictures. state.safetensors and
+    content.npz are needed by --resume only.
     """
     options = TrainOptions(
         bands=bands,
@@ -396,7 +397,7 @@ def describe(summary: TrainSummary) -> str:
         f"waiting for chips {waited}; batches of {summary.batch}, learning rate {summary.lr:g}",
         *_describe_test(summary),
         *(f"note: {note}" for note in summary.notes),
-        f"look at {summary.output / 'examples.png'} and {summary.output / 'curves.png'}; next:",
+        f"look at {summary.output / 'report.html'} (examples.png, curves.png beside it); next:",
         f"  geounet predict SCENE -m {summary.model} -o mask.tif",
     ]
     return "\n".join(lines)

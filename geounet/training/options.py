@@ -65,8 +65,9 @@ class TrainOptions:
         val_images: scenes to validate on; none: blocks of the training scenes are held out.
         val_labels: their labels, as for the training scenes.
         val_fraction: share of the training scenes' pixels to hold out.
-        aoi: vector file; no pixel outside its polygons is used for anything.
-        bbox: west, south, east, north in the scenes' CRS; no pixel outside is used for anything.
+        aoi: vector file; no label outside its polygons is used. Image pixels around them are, as
+            context: of unpadded networks, and where augmentation turns chips.
+        bbox: west, south, east, north in the scenes' CRS; as `aoi`.
         architecture: key of `geounet.models.ARCHITECTURES` or `smp:<Name>:<encoder>`; None:
             `DEFAULT_ARCHITECTURE`, or that of `init`.
         init: model whose weights to begin with, matched by the names of bands and classes.
@@ -85,7 +86,8 @@ class TrainOptions:
             up to 8 on the CPU and 32 elsewhere.
         accumulate: such batches per step.
         epochs: times to train on `count_epoch_chips` chips, then validate.
-        max_time_min: minutes after which to be done, learning rate and all; None: no limit.
+        max_time_min: minutes after which to be done, learning rate and all, but not before one
+            step and its validation; None: no limit.
         patience: epochs without a better one after which to be done; None: no limit.
         optimiser: "adamw", or "sgd" as in the paper.
         lr: highest learning rate; None: found by a short range test.

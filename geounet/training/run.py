@@ -100,12 +100,12 @@ class Run:
     @property
     def is_over(self) -> bool:
         """Whether all epochs are done, the time is up, or nothing gets better any more."""
+        if not self.epochs:  # whatever the time: without a step and its validation is no model
+            return False
         if self.clock.position >= 1 or len(self.epochs) >= self.options.epochs:
             return True
         patience = self.options.patience
-        return bool(
-            patience and self.epochs and self.epochs[-1].number - self.best.number >= patience
-        )
+        return bool(patience and self.epochs[-1].number - self.best.number >= patience)
 
 
 def start_run(

@@ -24,7 +24,7 @@ from geounet.training.split import Split
 from geounet.training.statistics import Statistics
 from geounet.training.survey import Survey, survey_inputs
 from geounet.training.survey_file import dump_survey, load_survey, make_key
-from geounet.vector import Legend, resolve_legend
+from geounet.vector import BACKGROUND, Legend, is_vectors, resolve_legend
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,16 @@ def _note_absent(inputs: Inputs, statistics: Statistics) -> list[str]:
     """What to say of classes that cannot be learned."""
     shares = zip(inputs.classes, statistics.class_shares, strict=True)
     absent = [item.name for item, share in shares if not share]
-    return [f"no pixel that was looked at to train on is {', '.join(absent)}"] if absent else []
+    notes = []
+    if BACKGROUND in absent and all(is_vectors(source.labels) for source in inputs.sources):
+        absent.remove(BACKGROUND)
+        notes.append(
+            f"no pixel to train on is {BACKGROUND}: where polygons cover everything, leave it out "
+            "with --sparse"
+        )
+    if absent:
+        notes.append(f"no pixel to train on is {', '.join(absent)}, which cannot be learned so")
+    return notes
 
 
 def plan_chips(task: Task, options: TrainOptions) -> ChipPlan:

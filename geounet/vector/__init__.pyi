@@ -13,6 +13,7 @@ from .label_classes import by_number as by_number
 from .label_classes import find_raster_classes as find_raster_classes
 from .label_classes import resolve_legend as resolve_legend
 from .label_options import LabelOptions as LabelOptions
+from .label_values import BACKGROUND as BACKGROUND
 from .labels import Labels as Labels
 from .labels import open_labels as open_labels
 from .layer import Layer as Layer
