@@ -56,11 +56,14 @@ def test_mask_against_raster_labels(tmp_path, monkeypatch):
     unpredicted = [int(((labels == k) & (pixels == 255)).sum()) for k in range(3)]
     assert whole.confusion.unpredicted.tolist() == unpredicted
     assert whole.notes == (
+        f"{truth}: labels hold 0, 1, 2 without names; taken for field, road, lake",
         f"{mask}: no data in {sum(unpredicted)} labelled pixels, which do not count",
     )
     for block in (7, 16, 64, 89):
         monkeypatch.setattr("geounet.evaluation.comparison.BLOCK", block)
         assert evaluate(mask, truth).confusion.counts.tolist() == count(labels, pixels)
+    named = evaluate(mask, truth, EvaluateOptions(classes="field,road,lake"))
+    assert not any("without names" in note for note in named.notes)
 
 
 def test_area_and_bbox(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from geounet.errors import InputError
 from geounet.evaluation.confusion import ConfusionMatrix
 from geounet.evaluation.metrics import Metrics
 from geounet.evaluation.options import EvaluateOptions
-from geounet.evaluation.shared_classes import compare_names, find_legend
+from geounet.evaluation.shared_classes import compare_names, find_legend, tell_nameless
 from geounet.progress import Progress, ProgressCallback, ignore_progress
 from geounet.raster import Grid, Window, open_scene
 from geounet.vector import (
@@ -143,7 +143,9 @@ def evaluate(
         done += pixels
         progress(Progress("evaluate", done, total, "px"))
 
-    scenes = [_evaluate_scene(job, legend, advance) for job in jobs]
+    by_value = options.classes is None and legend.options.threshold is None
+    is_guess = by_value and not legend.options.mapping
+    scenes = [_evaluate_scene(job, legend, advance, is_guess=is_guess) for job in jobs]
     notes = [*notes, *legend.notes]
     return Evaluation(tuple(scenes), _pool(scenes, legend.classes), _collect_notes(notes, scenes))
 
@@ -185,8 +187,13 @@ def _limit(mask: str | Path, labels: str | Path, grid: Grid, options: EvaluateOp
     return _Job(mask, labels, grid, area, aoi)
 
 
-def _evaluate_scene(job: _Job, legend: Legend, advance: Callable[[int], None]) -> SceneEvaluation:
-    """Compare one mask with its labels; `advance` hears the pixels of every window."""
+def _evaluate_scene(
+    job: _Job, legend: Legend, advance: Callable[[int], None], *, is_guess: bool
+) -> SceneEvaluation:
+    """Compare one mask with its labels; `advance` hears the pixels of every window.
+
+    `is_guess`: nothing but the mask says which value of the labels is which class.
+    """
     classes = legend.classes
     matrix = ConfusionMatrix(classes)
     # a mask's palette is for the eye: its numbers are the classes
@@ -203,13 +210,16 @@ def _evaluate_scene(job: _Job, legend: Legend, advance: Callable[[int], None]) -
                 expected = np.where(inside, expected, np.uint8(NODATA))
             matrix.add(expected, mask.read(window))
             advance(window.area)
-        notes = _list_notes(job, matrix, labels.note)
+        nameless = tell_nameless(job.labels, matrix) if is_guess else None
+        notes = _list_notes(job, matrix, (labels.note, nameless))
     return SceneEvaluation(str(job.mask), str(job.labels), matrix, notes)
 
 
-def _list_notes(job: _Job, matrix: ConfusionMatrix, placing: str | None) -> tuple[str, ...]:
-    """What a reader of the numbers has to know."""
-    about_labels = (placing, compare_names(job.labels, matrix.classes))
+def _list_notes(
+    job: _Job, matrix: ConfusionMatrix, about: tuple[str | None, ...]
+) -> tuple[str, ...]:
+    """What a reader of the numbers has to know; `about` is what there is to say of the labels."""
+    about_labels = (*about, compare_names(job.labels, matrix.classes))
     notes = [f"{job.labels}: {note}" for note in about_labels if note is not None]
     if unpredicted := int(matrix.unpredicted.sum()):
         notes.append(f"{job.mask}: no data in {unpredicted} labelled pixels, which do not count")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from geounet.classes import NODATA, ClassInfo, check_classes
 from geounet.errors import InputError
+from geounet.evaluation.confusion import ConfusionMatrix
 from geounet.evaluation.options import EvaluateOptions
 from geounet.raster import Grid, read_classes
 from geounet.vector import (
@@ -48,6 +49,16 @@ def compare_names(labels: str | Path, classes: Sequence[ClassInfo]) -> str | Non
         if theirs.get(item.value, item.name) != item.name
     ]
     return f"compared by value, not name: {', '.join(other)}" if other else None
+
+
+def tell_nameless(labels: str | Path, confusion: ConfusionMatrix) -> str | None:
+    """What to tell if the numbers of a label raster that names nothing were taken for classes."""
+    if is_vectors(labels) or read_classes(labels):
+        return None
+    pixels = confusion.counts.sum(axis=1) + confusion.unpredicted
+    held = [item for item, count in zip(confusion.classes, pixels, strict=True) if count]
+    values, names = ", ".join(str(i.value) for i in held), ", ".join(i.name for i in held)
+    return f"labels hold {values} without names; taken for {names}" if held else None
 
 
 def _read_mask_classes(pairs: Pairs) -> tuple[ClassInfo, ...] | None:
