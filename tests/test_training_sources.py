@@ -316,6 +316,9 @@ def test_a_layout_is_validated_and_tested_on_its_own_scenes(tmp_path):
     assert summary.training_pixels == summary.validation_pixels == 64 * 64
     assert summary.test_metrics is not None
     assert summary.test_metrics.pixels == 64 * 64
+    tested = (tmp_path / "run" / "report.html").read_text().split("<h2>")[2]
+    assert tested.startswith("Test scenes</h2>")
+    assert all(f">{item.iou:.3f}<" in tested for item in summary.test_metrics.classes)
 
 
 def test_what_does_not_fit_is_found_before_training(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import nn
 
+from geounet.evaluation import Metrics
 from geounet.models import ModelSpec, read_spec, save_model
 from geounet.training.examples import draw_validation
 from geounet.training.figures import draw_curves
@@ -66,12 +67,17 @@ class Record:
             names = [item.name for item in run.spec.classes]
             self.folder.write_figure("curves.png", draw_curves(rows, names))
 
-    def conclude(self, run: Run) -> None:
-        """Pictures of what the best model makes of the held-out pixels, and the report."""
+    def report(self, run: Run, tested: Metrics | None) -> None:
+        """Pictures of what the best model makes of the held-out pixels, and the report.
+
+        Args:
+            run: that is over.
+            tested: metrics of its best model on the test scenes; None without any.
+        """
         model, runtime = self.folder.model, run.learner.runtime
         self.folder.write_figure("examples.png", draw_validation(model, run.task, runtime))
         review = review_model(model, run.task, runtime)
-        self.folder.write_text("report.html", write_report(run, self.settings, review))
+        self.folder.write_text("report.html", write_report(run, self.settings, review, tested))
 
     def describe_interruption(self, epochs: list[Epoch], *, is_saved: bool) -> str:
         """What exists after an interruption and how to go on, in one line."""

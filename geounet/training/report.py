@@ -31,13 +31,16 @@ summary { cursor: pointer }
 """
 
 
-def write_report(run: Run, settings: Mapping[str, Any], review: Review) -> str:
+def write_report(
+    run: Run, settings: Mapping[str, Any], review: Review, tested: Metrics | None = None
+) -> str:
     """The page, as HTML.
 
     Args:
         run: that is over.
         settings: as in settings.json.
         review: of its best model.
+        tested: metrics of this model on the test scenes; None without any.
     """
     names = [item.name for item in run.spec.classes]
     rows = [epoch.to_row() for epoch in run.epochs]
@@ -45,6 +48,7 @@ def write_report(run: Run, settings: Mapping[str, Any], review: Review) -> str:
     count = len(review.best)
     sections = (
         ("Held-out pixels", _tabulate_metrics(review.matrix.metrics())),
+        ("Test scenes", "" if tested is None else _tabulate_metrics(tested)),
         ("What is taken for what", embed(draw_confusion(review.matrix))),
         ("Epochs", embed(draw_curves(rows, names))),
         ("Best windows", _show_views(review.best, draw_examples(examples[:count], classes)))

@@ -125,8 +125,7 @@ def train(
             check_same_inputs(Path(output), settings, state.settings)
             restore(run, state)
             record.go_on(state)
-        _work(run, record, progress, stop)
-        tested = measure_test(record.folder.model, task, runtime, progress)
+        tested = _work(run, record, progress, stop)
     return _summarize(run, record, tested, time.perf_counter() - started)
 
 
@@ -140,8 +139,8 @@ def _find_state(output: Path, options: TrainOptions) -> State | None:
     return state
 
 
-def _work(run: Run, record: Record, progress: ProgressCallback, stop: Event) -> None:
-    """Train until the run is over, keeping record."""
+def _work(run: Run, record: Record, progress: ProgressCallback, stop: Event) -> Metrics | None:
+    """Train until the run is over, keeping record; metrics of its best model on the test scenes."""
     is_saved = bool(run.clock.steps)
     try:
         with _open_events(run, record.folder) as events:
@@ -151,7 +150,9 @@ def _work(run: Run, record: Record, progress: ProgressCallback, stop: Event) -> 
                 if events is not None:
                     events.add(epoch)
         record.draw(run)
-        record.conclude(run)
+        tested = measure_test(record.folder.model, run.task, run.learner.runtime, progress)
+        record.report(run, tested)
+        return tested
     except Stopped:
         record.save(run)
         raise Interrupted(record.describe_interruption(run.epochs, is_saved=True)) from None
