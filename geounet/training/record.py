@@ -67,7 +67,7 @@ class Record:
             names = [item.name for item in run.spec.classes]
             self.folder.write_figure("curves.png", draw_curves(rows, names))
 
-    def report(self, run: Run, tested: Metrics | None) -> None:
+    def conclude(self, run: Run, tested: Metrics | None) -> None:
         """Pictures of what the best model makes of the held-out pixels, and the report.
 
         Args:
