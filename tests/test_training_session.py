@@ -410,6 +410,27 @@ def test_existing_output_is_left_alone(pair, tmp_path):
         learn(*pair, folder / "notes.txt")
 
 
+def test_one_run_at_a_time_works_in_a_folder(pair, tmp_path, monkeypatch):
+    second = []
+
+    def begin_another(progress):
+        if progress.stage == "train" and not second:
+            with pytest.raises(ResourceError, match="run is being written by another run") as error:
+                learn(*pair, tmp_path / "run", resume=True)
+            second.append(error)
+
+    paths = [[path] for path in pair]
+    train(*paths, tmp_path / "run", TrainOptions(**SMALL, epochs=1), begin_another)
+    assert second
+    assert not (tmp_path / "run" / ".lock").exists()
+    (tmp_path / "killed" / ".lock").mkdir(parents=True)
+    learn(*pair, tmp_path / "killed", epochs=1)
+    monkeypatch.setattr("geounet.training.session.prepare_task", None)
+    with pytest.raises(TypeError):
+        learn(*pair, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
 def test_images_that_do_not_go_together_are_refused(pair, tmp_path):
     image, _ = make_arrays(seed=1)
     grey = write_raster(tmp_path / "grey.tif", image[:1])

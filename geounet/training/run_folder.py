@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geounet.errors import ResourceError, UsageError
+from geounet.raster import locked_folder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,6 +31,9 @@ FIRST = ("settings.json", "split.gpkg", "split.png")
 
 CONTENT = "content.npz"
 """What was found in the inputs: it may be there before a run, and stays for the next."""
+
+LOCK = ".lock"
+"""Folder that keeps other runs out; it stays behind where one is killed."""
 
 LEFTOVERS = ("model.next.safetensors", "*.partial")
 """What a run that is killed may leave, beside finished files."""
@@ -130,7 +135,7 @@ def check_run_folder(path: Path, *, overwrite: bool, resume: bool) -> None:
         raise UsageError(f"{path} is a file; give a folder for the run")
     if overwrite or not path.is_dir() or (resume and RunFolder(path).state.exists()):
         return
-    others = {found.name for found in path.iterdir()} - {CONTENT}
+    others = {found.name for found in path.iterdir()} - {CONTENT, LOCK}
     if resume:  # the same command may have been killed before it had saved anything
         others -= {*FIRST, *(found.name for n in LEFTOVERS for found in path.glob(n))}
     if others and resume:
@@ -143,6 +148,24 @@ def check_run_folder(path: Path, *, overwrite: bool, resume: bool) -> None:
             f"{path} is not empty; give another folder, go on with --resume, or replace with "
             "--overwrite"
         )
+
+
+@contextmanager
+def locked_run_folder(path: Path) -> Iterator[RunFolder]:
+    """The folder, made if need be, with other runs kept out meanwhile; it goes if it stays empty.
+
+    Raises:
+        ResourceError: another run is in it, or it cannot be made or written.
+    """
+    is_new = not path.exists()
+    folder = open_run_folder(path)
+    try:
+        with locked_folder(path / LOCK, path):
+            yield folder
+    finally:
+        if is_new:
+            with suppress(OSError):  # it holds something
+                path.rmdir()
 
 
 def open_run_folder(path: Path) -> RunFolder:

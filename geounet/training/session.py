@@ -25,7 +25,7 @@ from geounet.training.options import TrainOptions
 from geounet.training.record import Record
 from geounet.training.resume import check_same_inputs, check_same_options
 from geounet.training.run import Run, start_run
-from geounet.training.run_folder import RunFolder, check_run_folder, open_run_folder
+from geounet.training.run_folder import RunFolder, check_run_folder, locked_run_folder
 from geounet.training.seeds import seeded
 from geounet.training.settings import describe_settings
 from geounet.training.state import State, load_state, restore
@@ -110,17 +110,21 @@ def train(
     check_run_folder(Path(output), overwrite=options.overwrite, resume=options.resume)
     if options.tensorboard:
         check_tensorboard()
-    state = _find_state(Path(output), options)
     runtime = resolve_training_runtime(options)
     inputs = find_inputs(images, labels, options)
-    with seeded(options.seed, runtime.device), memory_watched(runtime.device, options.max_memory):
+    with (
+        locked_run_folder(Path(output)) as folder,
+        seeded(options.seed, runtime.device),
+        memory_watched(runtime.device, options.max_memory),
+    ):
+        state = _find_state(folder, options)
         network = build_training_network(inputs, options)
         geometry = find_training_geometry(network, options)
         task = prepare_task(inputs, geometry, options, progress, Path(output))
         settings = describe_settings(task, options, runtime)
         chosen = state.chosen if state else choose(network, task, options, runtime, progress)
         run = start_run(network, task, options, chosen, runtime, started)
-        record = Record(open_run_folder(Path(output)), {**settings, **asdict(chosen)})
+        record = Record(folder, {**settings, **asdict(chosen)})
         if state is not None:
             check_same_inputs(Path(output), settings, state.settings)
             restore(run, state)
@@ -129,13 +133,12 @@ def train(
     return _summarize(run, record, tested, time.perf_counter() - started)
 
 
-def _find_state(output: Path, options: TrainOptions) -> State | None:
+def _find_state(folder: RunFolder, options: TrainOptions) -> State | None:
     """The saved run that is to go on; None: there is none."""
-    path = RunFolder(output).state
-    if not options.resume or not path.exists():
+    if not options.resume or not folder.state.exists():
         return None
-    state = load_state(path)
-    check_same_options(output, asdict(options), state.settings["options"])
+    state = load_state(folder.state)
+    check_same_options(folder.path, asdict(options), state.settings["options"])
     return state
 
 
@@ -151,7 +154,7 @@ def _work(run: Run, record: Record, progress: ProgressCallback, stop: Event) -> 
                     events.add(epoch)
         record.draw(run)
         tested = measure_test(record.folder.model, run.task, run.learner.runtime, progress)
-        record.report(run, tested)
+        record.conclude(run, tested)
         return tested
     except Stopped:
         record.save(run)
