@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import traceback
@@ -61,8 +62,28 @@ def _report_usage(problem: BaseException) -> int:
         typer.echo(message, err=True)
         return 2
     hint = f"; see {context.command_path} --help" if context else ""
-    typer.echo(f"error: {' '.join(message.split())}{hint}", err=True)
+    typer.echo(f"error: {_word_usage(problem, ' '.join(message.split()))}{hint}", err=True)
     return 2
+
+
+def _word_usage(problem: BaseException, message: str) -> str:
+    """What was found, in our words where the parser's are for programmers."""
+    if type(problem).__name__ == "MissingParameter":
+        return re.sub(r"^Missing \w+ (\S.*)\.$", r"\1 is missing; give it", message).replace(
+            "'", ""
+        )
+    number = re.match(r"Invalid value for '(.+?)': Input should be a valid (\w+)", message)
+    if number:
+        found = _find_input(problem.__cause__ or problem.__context__)
+        wanted = "a whole number" if number[2] == "integer" else "a number"
+        return f"{number[1]} is {found or 'no number'}; give {wanted}"
+    return message.replace(": Value error, ", ": ").removesuffix(".")
+
+
+def _find_input(cause: BaseException | None) -> str | None:
+    """What Typer's validation was given, if it tells."""
+    tell = getattr(cause, "errors", None)
+    return repr(tell()[0]["input"]) if tell else None
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from geounet.cli import parameters as p
 from geounet.cli.bars import progress_bars
 from geounet.cli.boundary import stop_gently
 from geounet.cli.summary import figure, print_json, share
+from geounet.errors import UsageError
 from geounet.training.augment_options import choose_augmentation
 from geounet.training.loss_options import LossOptions
 from geounet.training.network_options import DEFAULT_ARCHITECTURE
@@ -37,9 +38,15 @@ def train(
         ),
     ],
     output: Annotated[
-        Path,
-        typer.Option("--output", "-o", metavar="FOLDER", help="Run folder, made new."),
-    ],
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            show_default="needed, but by --show-augmentation",
+            help="Run folder, made new.",
+        ),
+    ] = None,
     labels: p.OptionalLabels = None,
     classes: p.Classes = None,
     class_field: p.ClassField = LabelOptions.class_field,
@@ -375,6 +382,8 @@ def train(
         with progress_bars(quiet=quiet) as progress:
             draw(images, labels or (), show_augmentation, options, progress)
         return
+    if output is None:
+        raise UsageError("--output is missing; give the folder of the run with -o FOLDER")
     from geounet.training import train as train_model
 
     with progress_bars(quiet=quiet) as progress, stop_gently("the step that it is at") as stop:

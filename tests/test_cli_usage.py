@@ -1,0 +1,42 @@
+"""Wrong usage: what, what was found, what to do, in our words and not in the parser's."""
+
+import sys
+
+import pytest
+
+from geounet.cli.app import app
+from geounet.cli.boundary import run
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        ("predict s.tif -o m.tif", "--model / -m is missing; give it; see "),
+        ("predict -m m -o o", "IMAGE... is missing; give it; see "),
+        (
+            "polygonize m.tif m.gpkg --min-area 5ha",
+            "--min-area is '5ha'; give a number; see ",
+        ),
+        (
+            "train s.tif -o run --epochs 2.5",
+            "--epochs is '2.5'; give a whole number; see ",
+        ),
+        (
+            "train s.tif -o run --schedule up",
+            "Invalid value for '--schedule': 'up' is not one of 'one-cycle', 'cosine', 'plateau'; "
+            "see ",
+        ),
+        ("train s.tif -l l.tif", "--output is missing; give the folder of the run with -o FOLDER"),
+        (
+            "train none.tif --show-augmentation a.png",
+            "there are no labels; give them with --labels",
+        ),
+    ],
+)
+def test_lines(capsys, monkeypatch, tmp_path, command, line):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["geounet", *command.split()])
+    assert run(app) in (2, 3)
+    found = capsys.readouterr().err
+    assert found.count("\n") == 1
+    assert found.startswith(f"error: {line}")
