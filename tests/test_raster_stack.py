@@ -72,6 +72,43 @@ def test_no_such_band(tmp_path, pixels):
         open_stack(files, (1, 4))
 
 
+def shift(columns, rows=0):
+    return UTM @ Affine.translation(columns, rows)
+
+
+def test_a_band_of_another_place_is_refused(tmp_path, pixels):
+    first = write_raster(tmp_path / "b1.tif", pixels[:2])
+    far = write_raster(tmp_path / "b3.tif", pixels[2], transform=shift(60))
+    with pytest.raises(InputError, match=r"band 3 \(.*b3.tif\) does not overlap the first \(.*b1"):
+        open_stack([first, far])
+    beyond = write_raster(tmp_path / "b4.tif", pixels[2], transform=shift(1e8))
+    with pytest.raises(InputError, match="does not overlap"):
+        open_stack([first, beyond])
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows", "share"), [(15, 0, 75.0), (-59, 39, 1 / 24), (0, 10, 75.0)]
+)
+def test_a_band_that_covers_a_share_is_noted(tmp_path, pixels, columns, rows, share):
+    first = write_raster(tmp_path / "b1.tif", pixels[0])
+    part = write_raster(tmp_path / "b2.tif", pixels[1], transform=shift(columns, rows))
+    with open_stack([first, part]) as stack:
+        assert len(stack.notes) == 1
+        assert f"b2.tif) covers {share:.1f} % of the first" in stack.notes[0]
+        assert list(map(str, stack.files)) == [str(first), str(part)]  # the same in a later run
+        _, valid = stack.read(stack.grid.extent)
+    assert valid.mean() == pytest.approx(share / 100)
+
+
+def test_a_small_band_in_a_large_one_is_no_other_place(tmp_path, pixels):
+    large = write_raster(tmp_path / "large.tif", np.ones((3000, 3000), np.uint8))
+    small = write_raster(tmp_path / "small.tif", pixels[0, :2, :2], transform=shift(1005, 1005))
+    with open_stack([large, small]) as stack:
+        assert "covers 0.0 %" in stack.notes[0]
+    with open_stack([small, large]) as stack:
+        assert stack.notes == ()
+
+
 def test_prediction_of_a_stack(tmp_path, pixels):
     _, model = make_model(tmp_path)
     files = [write_raster(tmp_path / f"b{i}.tif", band) for i, band in enumerate(pixels)]

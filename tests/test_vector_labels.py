@@ -310,7 +310,7 @@ def test_layer_is_chosen_by_name(tmp_path):
     path = write_vectors(tmp_path / "v.gpkg", [square(0, 0)])
     gpd.GeoDataFrame(geometry=[square(30, 30)], crs=UTM_CRS).to_file(path, layer="more")
     message = refuses(r"has the layers v, more; choose one", path)
-    assert "v.gpkg|layername=v" in message
+    assert '"v.gpkg|layername=v"' in message  # a shell pipes what is not quoted
     assert read_all(f"{path}|layername=more")[35, 35] == 1
     refuses(r"no layer 'none'", f"{path}|layername=none")
 
@@ -611,4 +611,8 @@ def test_area_of_interest(tmp_path):
 def test_area_outside_of_the_scene_is_refused(tmp_path):
     path = write_vectors(tmp_path / "aoi.gpkg", [square(900, 0)])
     with pytest.raises(InputError, match=r"the area in .*aoi\.gpkg lies outside the raster"):
+        read_aoi(path, GRID)
+    far = gpd.GeoSeries([shapely.box(104, 0, 106, 1)], crs=4326)
+    path = write_vectors(tmp_path / "far.geojson", far, crs=4326)
+    with pytest.raises(InputError, match=r"far\.geojson cannot be expressed in the raster's CRS"):
         read_aoi(path, GRID)

@@ -136,6 +136,26 @@ Bbox = Annotated[
         rich_help_panel=INPUT,
     ),
 ]
+CutAoi = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        show_default="everywhere",
+        help="Vector file; only pixels inside its polygons are mapped, and the outputs cover only "
+        "the polygons' extent.",
+        rich_help_panel=INPUT,
+    ),
+]
+CutBbox = Annotated[
+    Rectangle | None,
+    typer.Option(
+        parser=parse_bbox,
+        metavar="W,S,E,N",
+        show_default="everywhere",
+        help="Rectangle in the scene's CRS; the outputs cover only the rectangle.",
+        rich_help_panel=INPUT,
+    ),
+]
 _LABELS = typer.Option(
     "--labels",
     "-l",
@@ -223,7 +243,7 @@ MaxMemory = Annotated[
     typer.Option(
         parser=parse_memory,
         metavar="SIZE",
-        show_default="half of what is free, 2GiB on the CPU",
+        show_default="half of what is free, 2 GB on the CPU",
         help="Memory that the run may take, for example 4GB.",
         rich_help_panel=SPEED,
     ),

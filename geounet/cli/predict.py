@@ -93,8 +93,8 @@ def predict(
         ),
     ] = False,
     bands: p.Bands = None,
-    aoi: p.Aoi = None,
-    bbox: p.Bbox = None,
+    aoi: p.CutAoi = None,
+    bbox: p.CutBbox = None,
     resample: Annotated[
         bool,
         typer.Option(
@@ -183,7 +183,7 @@ def predict(
     """Map scenes of any size: the class of each pixel, without a trace of the tiling.
 
     The mask is a Cloud-Optimized GeoTIFF of class values with colours, 255 where there is no
-    data. The same command after an interruption goes on where it stopped.
+    data. Ctrl-C finishes the part under way (twice: stops at once); the same command goes on.
     """
     options = PredictOptions(
         bands=bands,
@@ -206,7 +206,7 @@ def predict(
         tta=tta,
         overwrite=overwrite,
     )
-    jobs: list[Job] = [(tuple(images), output)] if stack else _pair_outputs(images, output)
+    jobs = _stack_files(images, output) if stack else _pair_outputs(images, output)
     if len(jobs) > 1 and (polygons or confidence or scores):
         raise UsageError(
             f"--polygons, --confidence and --scores take one image, not {len(jobs)}; "
@@ -227,10 +227,23 @@ def predict(
         failed = [str(error) for error in failures]
         print_json({"masks": summaries, "failed": failed, "verified": checks})
     if not quiet:
-        for line in [*map(describe, summaries), *map(_describe_check, checks)]:
+        notes = [f"note: {note}" for summary in summaries for note in summary.notes]
+        for line in [*map(describe, summaries), *notes, *map(_describe_check, checks)]:
             typer.echo(line, err=True)
     if failures:
         raise failures[0]
+
+
+def _stack_files(images: list[str], output: Path) -> list[Job]:
+    """The one scene that the files are."""
+    from geounet.raster import list_scenes
+
+    for image in images:
+        if list_scenes(image) != [image]:
+            raise UsageError(
+                f"{image}: --stack needs the files in the model's band order, not a folder"
+            )
+    return [(tuple(images), output)]
 
 
 def _pair_outputs(images: list[str], output: Path) -> list[Job]:
@@ -246,7 +259,10 @@ def _pair_outputs(images: list[str], output: Path) -> list[Job]:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"several images are named {', '.join(twice)}; map them in separate runs")
     if output.suffix.lower() in SCENE_SUFFIXES and not is_folder:
-        raise UsageError(f"{output}: several images need a folder as output, not a file")
+        raise UsageError(
+            f"{output}: several images need a folder as output, not a file, or --stack if they "
+            "are the bands of one scene"
+        )
     return [(scene, output / f"{name}.tif") for scene, name in zip(scenes, names, strict=True)]
 
 
@@ -346,6 +362,9 @@ def _describe_check(check: Verification) -> str:
 def describe(summary: PredictSummary) -> str:
     """The final line: what was made, how fast, and what took the time."""
     pixels = summary.height * summary.width
+    if summary.was_done:
+        polygons = f"; polygons: {summary.polygons}" if summary.polygons else ""
+        return f"{summary.output}: an earlier run has done it; nothing was to be computed{polygons}"
     rate = pixels / summary.elapsed_s / 1e6
     classes = ", ".join(
         f"{name} {share(count, pixels)}" for name, count in summary.class_pixels.items()

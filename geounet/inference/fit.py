@@ -50,6 +50,20 @@ def check_fit(spec: ModelSpec, scene: SceneLike, options: PredictOptions) -> Non
         _check_pixel_size(spec, scene)
 
 
+def find_notes(
+    specs: Sequence[ModelSpec], scene: SceneLike, options: PredictOptions
+) -> tuple[str, ...]:
+    """What of the scene is as it should not be, or cannot be checked, and does not stop a run."""
+    wanted = next((spec.pixel_size_m for spec in specs if spec.pixel_size_m is not None), None)
+    if wanted is None or scene.grid.pixel_size_m is not None or options.allow_pixel_size:
+        return scene.notes
+    return (
+        *scene.notes,
+        f"{scene.path} has no CRS, so that its pixel size could not be checked; the model was "
+        f"trained on {wanted:.3g} m",
+    )
+
+
 def _find_scale(spec: ModelSpec, scene: SceneLike) -> float:
     """The model's pixel size by the scene's."""
     wanted, found = spec.pixel_size_m, scene.grid.pixel_size_m
@@ -74,9 +88,12 @@ def _find_scale(spec: ModelSpec, scene: SceneLike) -> float:
 def _check_bands(spec: ModelSpec, scene: SceneLike, *, are_named: bool) -> None:
     wanted = [band.name for band in spec.bands]
     if scene.count != len(wanted):
+        help_ = "choose them with --bands"
+        if scene.count < len(wanted) and are_named:
+            help_ = "bands are missing: give a scene, or with --stack files, that has them all"
         raise ModelError(
             f"{scene.path} gives {_count(scene.count, 'band')}, the model needs "
-            f"{len(wanted)} ({_names(wanted)}); choose them with --bands"
+            f"{len(wanted)} ({_names(wanted)}); {help_}"
         )
     found = list(scene.band_names)
     if not are_named or None in wanted or None in found or found == wanted:

@@ -12,6 +12,7 @@ import numpy as np
 
 from geounet.inference.blended_engine import engine_of_tiles
 from geounet.inference.budget import count_memory
+from geounet.inference.fit import find_notes
 from geounet.inference.following import refuse_polygons
 from geounet.inference.job import find_finished, find_job, refuse_existing
 from geounet.inference.loading import ModelLike
@@ -48,6 +49,7 @@ class Outlook:
         memory_bytes: of activations and what surrounds them, estimated.
         output_bytes: of the outputs before compression, by kind.
         expected_s: seconds for those missing, from the time of a few; None if there is no tile.
+        notes: what of the scene one should know before one believes a mask of it.
     """
 
     width: int
@@ -68,6 +70,7 @@ class Outlook:
     memory_bytes: int
     output_bytes: dict[str, int]
     expected_s: float | None
+    notes: tuple[str, ...]
 
 
 def foresee(
@@ -132,6 +135,7 @@ def foresee(
             memory_bytes=count_memory(models, engine, max(plan.tile_shape), plan.batch, options),
             output_bytes={kind: x.nbytes * plan.area.extent.area for kind, x in blanks.items()},
             expected_s=None if per_tile is None else per_tile * missing,
+            notes=find_notes([one.spec for one in models], scene, options),
         )
 
 

@@ -150,7 +150,7 @@ def _choose_tile(
             return side
     tiles = f"tiles of {TILE_SIDES[-1]}" + (f" and batches of {batch}" if batch > 1 else "")
     raise ResourceError(
-        f"{budget / 2**20:.0f} MB of memory are too little for this model even at {tiles}; "
+        f"{budget / 1e6:.0f} MB of memory are too little for this model even at {tiles}; "
         f"give more with --max-memory{', or make --batch smaller' if batch > 1 else ''}"
     )
 
@@ -164,8 +164,8 @@ def _check_memory(
         is_blended = isinstance(engine, BlendedEngine)
         effect = " (which changes the result of this model a little)" if is_blended else ""
         raise ResourceError(
-            f"tiles of {side} need about {needed / 2**20:.0f} MB of memory, "
-            f"{options.max_memory / 2**20:.0f} MB are allowed; give more with --max-memory, or "
+            f"tiles of {side} need about {needed / 1e6:.0f} MB of memory, "
+            f"{options.max_memory / 1e6:.0f} MB are allowed; give more with --max-memory, or "
             f"choose smaller ones with --tile{effect}"
         )
 

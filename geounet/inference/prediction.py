@@ -71,8 +71,8 @@ def predict(
         run.watch.seconds["prepare"] = time.perf_counter() - started
         parts = list_parts(plan, engine, scene)
         if finished >= set(outputs.values()):
+            run.was_done, missing = True, []
             run.count_classes(outputs["mask"])
-            missing = []
             for path in finished:
                 clear_workspace(path)
         else:

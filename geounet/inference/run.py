@@ -35,6 +35,7 @@ class Run:
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
     tiles: int = 0
     tiles_skipped: int = 0
+    was_done: bool = False
 
     @property
     def classes(self) -> tuple[ClassInfo, ...]:

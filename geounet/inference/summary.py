@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from geounet.inference.fit import find_notes
 from geounet.inference.options import PredictOptions
 from geounet.inference.run import Run
 from geounet.inference.runtime import peak_device_memory, peak_memory
@@ -36,6 +37,8 @@ class PredictSummary:
         bottleneck: the stage that took the longest.
         peak_memory_bytes: the most main memory that this process has held so far.
         peak_device_bytes: the most memory of the device that torch has held; None on the CPU.
+        was_done: an earlier run had finished the mask and what goes with it.
+        notes: what of the scene one should know before one believes the mask.
     """
 
     output: Path
@@ -59,6 +62,8 @@ class PredictSummary:
     bottleneck: str | None
     peak_memory_bytes: int
     peak_device_bytes: int | None
+    was_done: bool
+    notes: tuple[str, ...]
 
 
 def summarize(
@@ -89,4 +94,6 @@ def summarize(
         bottleneck=max(run.watch.seconds, key=run.watch.seconds.__getitem__, default=None),
         peak_memory_bytes=peak_memory(),
         peak_device_bytes=peak_device_memory(run.engine.runtime.device),
+        was_done=run.was_done,
+        notes=find_notes([model.spec for model in run.models], run.scene, options),
     )

@@ -111,7 +111,7 @@ def _check_space(parts: Sequence[Path], output: Path) -> None:
     if free < needed:
         raise ResourceError(
             f"{output} cannot be written (No space left on device); it takes about "
-            f"{1.7 * needed / 2**20:.0f} MB to assemble it, and {free / 2**20:.0f} MB are free: "
+            f"{1.7 * needed / 1e6:.0f} MB to assemble it, and {free / 1e6:.0f} MB are free: "
             "make free space, and the same command goes on"
         )
 

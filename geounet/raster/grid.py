@@ -18,6 +18,9 @@ from geounet.raster.window import Window
 Bounds = tuple[float, float, float, float]
 """West, south, east, north in the units of a CRS."""
 
+SAMPLES = 256
+"""Rows and columns of pixels at most that tell how much of a grid lies in another one."""
+
 STRETCHED_PROJECTIONS = ("Popular Visualisation", "Mercator", "Equidistant Cylindrical")
 """Projection methods, by the start of their names, whose scale changes with the latitude."""
 
@@ -136,6 +139,17 @@ class Grid:
         pairs = zip(_corners(0, 0, *self.shape), _corners(0, 0, *other.shape), strict=True)
         return max(math.dist(p, ~self.transform @ (other.transform @ q)) for p, q in pairs)
 
+    def share_in(self, other: Grid) -> float:
+        """The share of pixels, by their centres, that lie in another grid; both have a CRS.
+
+        Counted on a lattice of pixels that has the four edges; 0 only if no pixel of such a
+        lattice of either grid lies in the other.
+        """
+        share = float(_lie_inside(self, other).mean())
+        if share == 0 and _lie_inside(other, self).any():
+            return 1 / self.extent.area
+        return share
+
 
 def geod_of(crs: CRS) -> Geod:
     """The CRS's ellipsoid, for geodesic lengths and areas (WGS 84 if it names none)."""
@@ -165,6 +179,24 @@ def to_lonlat(
 def pixel_grid(height: int, width: int) -> Grid:
     """The grid of an image without georeference: pixel coordinates, row 0 at the top."""
     return Grid(height=height, width=width, transform=Affine.identity())
+
+
+def _lie_inside(grid: Grid, other: Grid) -> NDArray[np.bool_]:
+    """Of a lattice of pixels whether the centres lie in another grid, bool (rows, columns)."""
+    rows, cols = (np.unique(np.linspace(0, size - 1, SAMPLES).round()) + 0.5 for size in grid.shape)
+    xs, ys = _transform(grid.transform, *np.meshgrid(cols, rows))
+    if grid.crs != other.crs:
+        xs, ys = Transformer.from_crs(grid.crs, other.crs, always_xy=True).transform(xs, ys)
+    with np.errstate(invalid="ignore"):  # infinite where the other CRS has no such place
+        xs, ys = _transform(~other.transform, xs, ys)
+        inside: NDArray[np.bool_] = (xs >= 0) & (xs <= other.width)
+        return inside & (ys >= 0) & (ys <= other.height)
+
+
+def _transform(
+    t: Affine, xs: NDArray[np.float64], ys: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return t.a * xs + t.b * ys + t.c, t.d * xs + t.e * ys + t.f
 
 
 def _corners(row: float, col: float, row_end: float, col_end: float) -> list[tuple[float, float]]:

@@ -80,6 +80,11 @@ class Resampled:
         """The source's."""
         return self.source.band_names
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The source's."""
+        return self.source.notes
+
     def read(self, window: Window) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
         """See `Scene.read`; pixels that are not valid are 0.
 

@@ -37,7 +37,10 @@ class Scene:
         dtype: Smallest type that holds all of them.
         nodata: The value that marks no data in all of them, if it is the same.
         block_shape: (height, width) of the storage blocks.
+        notes: None; see `Stack`.
     """
+
+    notes: tuple[str, ...] = ()
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geounet.errors import InputError
+from geounet.raster.dataset import grid_of, open_dataset
 from geounet.raster.grid import Grid
 from geounet.raster.scene import Scene, open_scene
 from geounet.raster.warping import open_warped
@@ -49,6 +50,10 @@ class SceneLike(Protocol):
     def band_names(self) -> tuple[str | None, ...]:
         """What the files call them."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What one should know of it before one believes a map of it."""
+
     def read(self, window: Window) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
         """Pixels (count, H, W) and validity (H, W); mirrored beyond the edge."""
 
@@ -75,22 +80,28 @@ class Stack:
         bands: chosen ones of all, counted through from 1.
         dtype: smallest type that holds all of them.
         band_names: the files' descriptions.
+        notes: files that cover only a share of the first one.
     """
 
     def __init__(
-        self, members: Sequence[Scene], bands: Sequence[int], resources: ExitStack
+        self,
+        members: Sequence[Scene],
+        bands: Sequence[int],
+        resources: ExitStack,
+        notes: Sequence[str] = (),
     ) -> None:
         """Take over the open files, the resources that close them, and the order of bands."""
         self._members = tuple(members)
         self._order = [band - 1 for band in bands]
         self._resources = resources.pop_all()
-        self.files = tuple(file for member in members for file in member.files)
+        self.files = tuple(file for member in members for file in _list_files(member))
         self.path = " + ".join(Path(str(member.path)).name for member in members)
         self.grid = members[0].grid
         self.bands = tuple(bands)
         self.dtype: np.dtype[np.generic] = np.result_type(*(m.dtype for m in members))
         names = [name for member in members for name in member.band_names]
         self.band_names = tuple(names[i] for i in self._order)
+        self.notes = tuple(notes)
 
     @property
     def count(self) -> int:
@@ -130,7 +141,8 @@ def open_stack(files: Sequence[str | Path], bands: Sequence[int] | None = None) 
         bands: bands from 1, counted through all files, in the order wanted; None: all.
 
     Raises:
-        InputError: a file cannot be read, or brought onto the grid, or there is no such band.
+        InputError: a file cannot be read, or brought onto the grid, or lies elsewhere than the
+            first, or there is no such band.
     """
     with ExitStack() as resources:
         first = resources.enter_context(open_scene(files[0]))
@@ -144,4 +156,36 @@ def open_stack(files: Sequence[str | Path], bands: Sequence[int] | None = None) 
             raise InputError(
                 f"the stack has bands 1 to {total}, not {wrong[0]}; choose others with --bands"
             )
-        return Stack(members, chosen, resources)
+        return Stack(members, chosen, resources, _compare_extents(members))
+
+
+def _list_files(member: Scene) -> list[str | Path]:
+    """What is on disk: a warped one is read through a file in memory, named at random."""
+    stored = [file for file in member.files if not str(file).startswith("/vsimem/")]
+    return stored or [member.path]
+
+
+def _compare_extents(members: Sequence[Scene]) -> list[str]:
+    """A note on each file that leaves out some of the first one's pixels.
+
+    Raises:
+        InputError: one has none of them.
+    """
+    first, notes, band = members[0], [], 1
+    for member in members:
+        share = 1.0
+        if first.grid.is_georeferenced and member is not first:
+            with open_dataset(member.path) as dataset:  # a warped one has the first one's grid
+                share = first.grid.share_in(grid_of(dataset, member.path))
+        if share == 0:
+            raise InputError(
+                f"band {band} ({member.path}) does not overlap the first ({first.path}); give "
+                "files of one place"
+            )
+        if share < 0.9995:
+            notes.append(
+                f"band {band} ({member.path}) covers {100 * share:.1f} % of the first "
+                f"({first.path}); the rest is no data"
+            )
+        band += member.count
+    return notes

@@ -71,6 +71,11 @@ def read_aoi(path: str | Path, grid: Grid) -> BaseGeometry:
         InputError: the file cannot be used, or no polygon touches the grid.
     """
     area = _read_area(path, modified_at(path), grid.crs)
+    if area.is_empty and grid.crs is not None:
+        raise InputError(
+            f"the area in {path} cannot be expressed in the raster's CRS ({grid.crs.name}), so far "
+            "is it from the raster; give an area that overlaps it"
+        )
     if not shapely.box(*grid.bounds()).intersects(area):
         raise InputError(
             f"the area in {path} lies outside the raster, {format_bounds(area.bounds)} against "

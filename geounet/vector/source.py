@@ -110,7 +110,7 @@ def _open_cached(path: str, modified_at: float) -> VectorSource:
     if len(layers) > 1:
         raise InputError(
             f"{file} has the layers {', '.join(layers)}; "
-            f"choose one: {Path(file).name}{LAYER_MARK}{layers[0]}"
+            f'choose one: "{Path(file).name}{LAYER_MARK}{layers[0]}"'
         )
     source = VectorSource(file, layers[0])
     if not source.features:
