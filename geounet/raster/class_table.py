@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import rasterio.shutil
 from rasterio.io import DatasetReader, MemoryFile
 
-from geounet.classes import NODATA, PALETTE, ClassInfo, check_classes
+from geounet.classes import NODATA, ClassInfo, check_classes, pick_colours
 from geounet.errors import InputError, UsageError
 from geounet.raster.dataset import open_dataset
 
@@ -40,7 +40,9 @@ class ClassTable:
     def class_of(self, value: int) -> ClassInfo:
         """The class of a value: `class 7` and a default colour where the file says nothing."""
         name = self.names.get(value) or f"class {value}"
-        return ClassInfo(value, name, self.colours.get(value) or PALETTE[value % len(PALETTE)])
+        return ClassInfo(
+            value, name, pick_colours({**self.names, value: name}, self.colours)[value]
+        )
 
 
 def read_classes(path: str | Path) -> tuple[ClassInfo, ...] | None:

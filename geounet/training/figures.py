@@ -21,6 +21,9 @@ STRETCH = (2, 98)
 HATCH = (235, 130)
 """Grey of what is hidden, and of the lines over it."""
 
+LINE_LUMINANCE = 0.7
+"""Most of a line on white."""
+
 
 @dataclass(frozen=True)
 class Example:
@@ -54,20 +57,24 @@ class Version:
     labels: NDArray[np.uint8]
 
 
-def draw_curves(history: Sequence[Mapping[str, float | None]], classes: Sequence[str]) -> Figure:
+def draw_curves(
+    history: Sequence[Mapping[str, float | None]], classes: Sequence[ClassInfo]
+) -> Figure:
     """Loss, and IoU of each class, over the epochs.
 
     Args:
         history: rows with "epoch", "loss", "mean_iou" and "iou_NAME" for each class.
-        classes: names.
+        classes: of the map, whose colours the lines have, or darker ones where these are pale.
     """
     figure = Figure(figsize=(10, 4), layout="constrained", dpi=120)
     left, right = figure.subplots(1, 2)
     epochs = [row["epoch"] for row in history]
     left.plot(epochs, _column(history, "loss"), marker=".", color="black")
     left.set(xlabel="epoch", ylabel="training loss")
-    for name in classes:
-        right.plot(epochs, _column(history, f"iou_{name}"), marker=".", linewidth=1, label=name)
+    for item in classes:
+        values = _column(history, f"iou_{item.name}")
+        colour = darken(item.rgb)
+        right.plot(epochs, values, marker=".", linewidth=1, color=colour, label=item.name)
     right.plot(epochs, _column(history, "mean_iou"), marker=".", color="black", label="mean")
     right.set(xlabel="epoch", ylabel="validation IoU", ylim=(0, 1))
     right.legend(loc="lower right", frameon=False, fontsize="small", ncols=1 + len(classes) // 8)
@@ -117,6 +124,12 @@ def draw_versions(chips: Sequence[Sequence[Version]], classes: Sequence[ClassInf
     named = [Patch(facecolor=c.colour, edgecolor="black", label=c.name) for c in classes]
     figure.legend(handles=[*named, ignored], loc="outside lower center", ncols=6, frameon=False)
     return figure
+
+
+def darken(rgb: tuple[int, int, int]) -> tuple[float, ...]:
+    """The colour, 0-1, as dark as a line on white has to be."""
+    luminance = float(np.dot(rgb, (0.2126, 0.7152, 0.0722))) / 255
+    return tuple(value / 255 * min(1.0, LINE_LUMINANCE / max(luminance, 1e-9)) for value in rgb)
 
 
 def hatch(picture: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> NDArray[np.uint8]:

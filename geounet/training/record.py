@@ -64,8 +64,7 @@ class Record:
         if run.epochs:
             rows = [epoch.to_row() for epoch in run.epochs]
             self.folder.write_history(rows)
-            names = [item.name for item in run.spec.classes]
-            self.folder.write_figure("curves.png", draw_curves(rows, names))
+            self.folder.write_figure("curves.png", draw_curves(rows, run.spec.classes))
 
     def conclude(self, run: Run, tested: Metrics | None) -> None:
         """Pictures of what the best model makes of the held-out pixels, and the report.

@@ -42,7 +42,6 @@ def write_report(
         review: of its best model.
         tested: metrics of this model on the test scenes; None without any.
     """
-    names = [item.name for item in run.spec.classes]
     rows = [epoch.to_row() for epoch in run.epochs]
     examples, classes = review.pictures, run.spec.classes
     count = len(review.best)
@@ -50,7 +49,7 @@ def write_report(
         ("Held-out pixels", _tabulate_metrics(review.matrix.metrics())),
         ("Test scenes", "" if tested is None else _tabulate_metrics(tested)),
         ("What is taken for what", embed(draw_confusion(review.matrix))),
-        ("Epochs", embed(draw_curves(rows, names))),
+        ("Epochs", embed(draw_curves(rows, run.spec.classes))),
         ("Best windows", _show_views(review.best, draw_examples(examples[:count], classes)))
         if count
         else ("Best windows", "<p>There are too few to tell.</p>"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geounet.classes import NODATA, PALETTE, ClassInfo, check_classes
+from geounet.classes import NODATA, PALETTE, ClassInfo, check_classes, pick_colours
 from geounet.errors import InputError, UsageError
 from geounet.vector.label_keys import is_colour, is_number
 from geounet.vector.label_values import BACKGROUND
@@ -38,8 +38,10 @@ class Declaration:
     def make_classes(self, first: int = 0) -> tuple[ClassInfo, ...]:
         """The classes; those that it does not number count from `first`."""
         values = self.values or range(first, first + len(self.names))
-        pairs = zip(values, self.names, strict=True)
-        return check_classes(ClassInfo(v, n, self.colours.get(n) or _default(v)) for v, n in pairs)
+        pairs = list(zip(values, self.names, strict=True))
+        given = {value: self.colours[name] for value, name in pairs if name in self.colours}
+        colours = pick_colours(dict(pairs), given)
+        return check_classes(ClassInfo(value, name, colours[value]) for value, name in pairs)
 
     def with_background(self) -> tuple[ClassInfo, ...]:
         """The classes and one more, for what is outside of all polygons, with value 0.
@@ -137,7 +139,9 @@ def _read_file(path: Path) -> Declaration:
             'write [{"value": 0, "name": "background", "colour": "#d9d9d9"}, ...]'
         ) from error
     names, values = zip(*((item.name, item.value) for item in classes), strict=True)
-    return Declaration(names, values, {item.name: item.colour for item in classes}, mapping)
+    given = {str(item["name"]) for item in items if item.get("colour") or item.get("color")}
+    colours = {item.name: item.colour for item in classes if item.name in given}
+    return Declaration(names, values, colours, mapping)
 
 
 def _read_class(item: Mapping[str, Any]) -> ClassInfo:
