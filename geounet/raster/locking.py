@@ -48,8 +48,10 @@ def locked_folder(folder: Path, output: Path) -> Iterator[None]:
             os.close(descriptor)
             _remove_empty(folder)
         else:
-            _remove_empty(folder)  # before the lock is lifted: the file is nobody else's
-            os.close(descriptor)
+            try:
+                _remove_empty(folder)  # before the lock is lifted: the file is nobody else's
+            finally:
+                os.close(descriptor)
 
 
 def _remove_empty(folder: Path) -> None:
