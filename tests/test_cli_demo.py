@@ -50,9 +50,9 @@ def test_demo_small(cli, tmp_path, monkeypatch):
     )  # fmt: skip
     facts = json.loads(out)
     assert code == 0
-    assert facts["fits the model"] == "yes"
+    assert (facts["fits_model"], facts["reason"]) == (True, None)
     assert [band["name"] for band in facts["bands"]] == ["red", "green", "blue", "nir"]
-    assert facts["pixel size (m)"] == 0.5
+    assert facts["pixel_size_m"] == 0.5
 
     code, out, _ = cli("info", tmp_path / "demo" / "run" / "model.safetensors")
     assert code == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import geopandas
 import numpy as np
 import pytest
+import rasterio
 from networks import make_model
 from rasters import UTM, write_raster
 from shapely import LineString, Point, Polygon, box
@@ -286,6 +287,35 @@ def test_polygonize(cli, files, arguments, code, words):
 )
 def test_evaluate(cli, files, arguments, code, words):
     check(cli("evaluate", *arguments, "--quiet"), code, *words)
+
+
+def test_info_says_whether_a_model_fits(cli, files):
+    code, out, _ = cli("info", "scene.tif", "-m", "model.safetensors", "--json")
+    assert (code, json.loads(out)["fits_model"]) == (0, True)
+    make_two_bands(files)
+    code, out, _ = cli("info", "scene.tif", "-m", "model.safetensors", "--json")
+    assert (code, json.loads(out)["fits_model"]) == (4, False)
+    assert "needs 3" in json.loads(out)["reason"]
+    code, out, _ = cli("info", "scene.tif", "-m", "model.safetensors")
+    assert code == 4
+    assert "fits the model: no" in out
+
+
+def test_predicting_again_says_that_it_is_done(cli, files):
+    assert cli("predict", "scene.tif", *PREDICT, "--confidence", "c.tif")[0] == 0
+    with rasterio.open(files / "c.tif") as confidence:
+        assert (confidence.scales, confidence.offsets) == ((1 / 254,), (0,))
+        assert confidence.read(1).max() > 1  # as stored
+    code, _, err = cli("predict", "scene.tif", *PREDICT[:-1], "--confidence", "c.tif")
+    assert code == 0
+    assert "nothing was to be computed" in err
+    assert "Mpx/s" not in err
+
+
+def test_dry_run_is_for_people(cli, files):
+    code, _, err = cli("predict", "scene.tif", *PREDICT[:-1], "--dry-run")
+    assert code == 0
+    assert "mask 8 KB before compression" in err
 
 
 def test_demo_in_a_file(cli, files):

@@ -122,7 +122,7 @@ def test_polygonize_info_and_evaluate_from_a_server(tmp_path, cli, store, server
     assert found.equals(pixel_box(20, 20, 60, 90))
     code, out, _ = cli("info", f"{server}/scene.tif", "--json")
     assert code == 0
-    assert json.loads(out)["width (px)"] == 90
+    assert json.loads(out)["width_px"] == 90
     labels = ("--labels", f"{server}/aoi.gpkg", "--aoi", f"{server}/aoi.geojson", "--quiet")
     code, out, err = cli("evaluate", f"{server}/labels.tif", *labels, "--json")
     assert code == 0, err

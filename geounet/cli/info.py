@@ -9,7 +9,7 @@ import typer
 
 from geounet.cli import parameters as p
 from geounet.cli.summary import print_json
-from geounet.errors import InputError
+from geounet.errors import InputError, ModelError
 
 if TYPE_CHECKING:
     from geounet.models import ModelSpec
@@ -18,6 +18,20 @@ if TYPE_CHECKING:
 
 MODEL_SUFFIXES = (".safetensors", ".onnx", ".pt2")
 """Files that are models; everything else is a raster."""
+
+WORDS = {
+    "pixel_size_m": "pixel size (m)",
+    "margin_px": "margin (px)",
+    "stride_px": "stride (px)",
+    "width_px": "width (px)",
+    "height_px": "height (px)",
+    "nodata": "no data",
+    "crs": "CRS",
+    "epsg": "EPSG",
+    "block_shape": "blocks (rows, columns)",
+    "fits_model": "fits the model",
+}
+"""What keys of the JSON are called on the screen, if not by the same words."""
 
 
 def info(
@@ -40,9 +54,11 @@ def info(
         facts = _describe_raster(file, bands, model)
     if json:
         print_json(facts)
-        return
-    for key, value in facts.items():
-        _print_fact(key, value)
+    else:
+        for key, value in facts.items():
+            _print_fact(WORDS.get(key, key.replace("_", " ")), value)
+    if facts.get("fits_model") is False:
+        raise typer.Exit(ModelError.exit_code)
 
 
 def describe_model(path: Path, spec: ModelSpec) -> dict[str, Any]:
@@ -55,11 +71,11 @@ def describe_model(path: Path, spec: ModelSpec) -> dict[str, Any]:
             {"name": b.name, "dtype": b.dtype, "mean": b.offset, "std": b.scale} for b in spec.bands
         ],
         "classes": [{"value": c.value, "name": c.name, "colour": c.colour} for c in spec.classes],
-        "pixel size (m)": spec.pixel_size_m,
-        "margin (px)": spec.margin,
-        "stride (px)": spec.stride,
-        **_describe_network(path, spec),
+        "pixel_size_m": spec.pixel_size_m,
+        "margin_px": spec.margin,
+        "stride_px": spec.stride,
         "training": dict(spec.training),
+        **_describe_network(path, spec),
     }
 
 
@@ -72,7 +88,7 @@ def _describe_network(path: Path, spec: ModelSpec) -> dict[str, Any]:
     anatomy = describe_network(spec)
     return {
         "parameters": anatomy.parameters,
-        "multiplications per pixel": anatomy.macs_per_pixel,
+        "multiplications_per_pixel": anatomy.macs_per_pixel,
         "layers": [
             {
                 "layer": x.name,
@@ -93,7 +109,8 @@ def _describe_raster(
     with open_scene(file, bands, allow_palette=model is None) as scene:
         facts = _describe_scene(scene)
         if model is not None:
-            facts["fits the model"] = _describe_fit(scene, model)
+            reason = _find_misfit(scene, model)
+            facts |= {"fits_model": reason is None, "reason": reason}
     return facts
 
 
@@ -104,26 +121,25 @@ def _describe_scene(scene: Scene) -> dict[str, Any]:
     classes = read_classes(scene.path) if scene.count == 1 else None
     return {
         "raster": str(scene.path),
-        "width (px)": grid.width,
-        "height (px)": grid.height,
+        "width_px": grid.width,
+        "height_px": grid.height,
         "bands": [
             {"number": number, "name": name}
             for number, name in zip(scene.bands, scene.band_names, strict=True)
         ],
         "dtype": str(scene.dtype),
-        "no data": scene.nodata,
-        "CRS": grid.crs.name if grid.crs else None,
-        "EPSG": grid.crs.to_epsg() if grid.crs else None,
+        "nodata": scene.nodata,
+        "crs": grid.crs.name if grid.crs else None,
+        "epsg": grid.crs.to_epsg() if grid.crs else None,
         "bounds": list(grid.bounds()) if grid.crs else None,
-        "pixel size (m)": grid.pixel_size_m,
-        "blocks (rows, columns)": list(scene.block_shape),
+        "pixel_size_m": grid.pixel_size_m,
+        "block_shape": list(scene.block_shape),
         "classes": [{"value": c.value, "name": c.name, "colour": c.colour} for c in classes or ()],
     }
 
 
-def _describe_fit(scene: Scene, model: Path) -> str:
-    """`yes`, or why not and what to do."""
-    from geounet.errors import ModelError
+def _find_misfit(scene: Scene, model: Path) -> str | None:
+    """Why the model does not fit and what to do; None if it does."""
     from geounet.inference import PredictOptions, check_fit
     from geounet.models import read_spec
 
@@ -131,8 +147,8 @@ def _describe_fit(scene: Scene, model: Path) -> str:
     try:
         check_fit(spec, scene, PredictOptions())
     except ModelError as error:
-        return f"no: {error}"
-    return "yes"
+        return str(error)
+    return None
 
 
 def _print_fact(key: str, value: object) -> None:
@@ -142,9 +158,25 @@ def _print_fact(key: str, value: object) -> None:
     elif isinstance(value, dict):
         typer.echo(f"{key}:")
         for name, item in value.items():
-            typer.echo(f"  {name}: {_format(item)}")
+            if isinstance(item, dict):
+                _print_metrics(item)
+            else:
+                typer.echo(f"  {name.replace('_', ' ')}: {_format(item)}")
     else:
         typer.echo(f"{key}: {_format(value)}")
+
+
+def _print_metrics(metrics: dict[str, Any]) -> None:
+    """Those of the map a line each, those of the classes as a table."""
+    for name, item in metrics.items():
+        if isinstance(item, list) and item and isinstance(item[0], dict):
+            _print_table([{k: _round(v) for k, v in row.items()} for row in item])
+        else:
+            typer.echo(f"  {name.replace('_', ' ')}: {_format(_round(item))}")
+
+
+def _round(value: object) -> object:
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
@@ -159,6 +191,8 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 def _format(value: object) -> str:
     if value is None or value == []:
         return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.12g}"
     if isinstance(value, (list, tuple)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -22,7 +22,7 @@ Job = tuple[str | tuple[str, ...], Path]
 """An image, or the files of a stack, with its mask."""
 
 if TYPE_CHECKING:
-    from geounet.inference import PredictSummary, Verification
+    from geounet.inference import Outlook, PredictSummary, Verification
     from geounet.progress import ProgressCallback
 
 
@@ -334,8 +334,27 @@ def _foresee(
         return
     for (image, output), outlook in zip(jobs, outlooks, strict=True):
         typer.echo(f"{image} -> {output}", err=True)
-        for name, value in dataclasses.asdict(outlook).items():
-            typer.echo(f"  {name.replace('_', ' '):<14} {value}", err=True)
+        for name, text in _list_outlook(outlook):
+            typer.echo(f"  {name:<12} {text}", err=True)
+
+
+def _list_outlook(outlook: Outlook) -> Iterator[tuple[str, str]]:
+    """What a person wants to know of a run, by name."""
+    height, width = outlook.tile_shape
+    known, expected = outlook.pixel_size_m, outlook.expected_s
+    yield "output", f"{outlook.width} x {outlook.height} px"
+    yield "pixel size", "not known" if known is None else f"{known:.4g} m"
+    yield "tiles", f"{outlook.tiles_missing} to compute of {outlook.tiles}, {width} x {height} px"
+    yield "tiling", f"{outlook.tiling}; context of {outlook.margin} px; batches of {outlook.batch}"
+    kept = f"{outlook.parts_kept} kept from an earlier run"
+    yield "parts", f"{outlook.parts} of {min(outlook.part_rows, outlook.height)} rows, {kept}"
+    yield "network", f"{outlook.engine}, {outlook.precision}, on {outlook.device}"
+    yield "memory", f"about {size_text(outlook.memory_bytes)}"
+    sizes = (f"{kind} {size_text(size)}" for kind, size in outlook.output_bytes.items())
+    yield "disk", f"{', '.join(sizes)} before compression"
+    yield "time", "-" if expected is None else f"about {expected:.3g} s"
+    for note in outlook.notes:
+        yield "note", note
 
 
 def _verify(

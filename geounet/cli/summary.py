@@ -24,6 +24,8 @@ def share(part: float, whole: float) -> str:
 
 def size_text(size: int) -> str:
     """Bytes for people, in powers of ten."""
+    if size < 1e6:
+        return f"{size / 1e3:.0f} KB"
     return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 

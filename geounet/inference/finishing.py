@@ -29,6 +29,7 @@ def assemble_outputs(run: Run, parts: Sequence[Window], tags: Mapping[str, str])
             area.output_grid,
             path,
             nodata=nodata_of(dtype),
+            scale=1 / STEPS if dtype == np.uint8 and kind != "mask" else 1.0,
             classes=run.classes if kind == "mask" else None,
             tags=tags if kind == "mask" else {**tags, **steps},
         )

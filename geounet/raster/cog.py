@@ -54,21 +54,23 @@ _COLUMNS = (
 """Of the attribute table: name, GDALRATFieldType, GDALRATFieldUsage."""
 
 
-def assemble(
+def assemble(  # noqa: PLR0913 - what a file is made of
     parts: Sequence[tuple[Path, Window]],
     grid: Grid,
     output: Path,
     *,
     nodata: float,
+    scale: float = 1.0,
     classes: Sequence[ClassInfo] | None = None,
     tags: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Make one COG of parts, each a file and its window in the grid; nodata where there is none.
 
     With classes it is a mask: their colours, names (in the file `.aux.xml` beside it, where GDAL
-    and QGIS look) and overviews by majority; otherwise overviews are averages. Type, number and
-    names of bands are those of the first part. The same parts give the same bytes. Memory does
-    not grow with the grid. `output` is replaced if it exists, and untouched if this fails.
+    and QGIS look) and overviews by majority; otherwise overviews are averages, and
+    viewers show pixels times the scale. Type, number and names of bands are those of the first
+    part. The same parts give the same bytes. Memory does not grow with the grid. `output` is
+    replaced if it exists, and untouched if this fails.
 
     Raises:
         ResourceError: it cannot be written, or a part not be read.
@@ -77,6 +79,8 @@ def assemble(
         _check_space([path for path, _ in parts], output)
         mosaic, target = folder / "mosaic.vrt", folder / "whole.tif"
         root = _describe(parts, grid, nodata, classes, tags)
+        if scale != 1:
+            _add_scale(root, scale)
         mosaic.write_bytes(to_bytes(root))
         with limit_cache(CACHE_BYTES):
             overviews = write_overviews(mosaic, folder, "mode" if classes else "average")
@@ -244,6 +248,13 @@ def _describe(
             extent = window.relative_to(window)
             add_source(band, str(path.absolute()), number, extent, window)
     return root
+
+
+def _add_scale(root: Element, scale: float) -> None:
+    """Let QGIS show stored values times the scale; what reads pixels gets them as stored."""
+    for band in root.findall("VRTRasterBand"):
+        add_text(band, "Offset", "0.0")
+        add_text(band, "Scale", repr(scale))
 
 
 def _add_overviews(root: Element, paths: Sequence[Path]) -> None:
