@@ -159,6 +159,7 @@ def _print_fact(key: str, value: object) -> None:
         typer.echo(f"{key}:")
         for name, item in value.items():
             if isinstance(item, dict):
+                typer.echo(f"{name.replace('_', ' ')}:")
                 _print_metrics(item)
             else:
                 typer.echo(f"  {name.replace('_', ' ')}: {_format(item)}")
