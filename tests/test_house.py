@@ -105,18 +105,21 @@ def test_help_loads_neither_torch_nor_rasterio(command):
     assert not loaded & {"torch", "rasterio"}
 
 
-def best_time_s(*command: str | Path) -> float:
-    """The shortest of five runs."""
-    durations_s = []
-    for _ in range(5):
-        started_at = time.perf_counter()
-        assert run(*command).returncode == 0
-        durations_s.append(time.perf_counter() - started_at)
-    return min(durations_s)
+def time_s(*command: str | Path) -> float:
+    started_at = time.perf_counter()
+    assert run(*command).returncode == 0
+    return time.perf_counter() - started_at
 
 
 def test_help_is_quick():
-    help_s = best_time_s(sys.executable, "-m", "geounet", "--help")
-    bare_s = best_time_s(sys.executable, "-c", "import typer")
-    # 0.4 s; on a slow or busy machine, three times what Python and Typer alone need
-    assert help_s < max(0.4, 3 * bare_s)
+    """0.4 s; on a slow machine, three times what Python and Typer alone need.
+
+    Other tests run at the same time: the shortest of several runs counts.
+    """
+    help_s, bare_s = [], []
+    for _ in range(20):
+        help_s.append(time_s(sys.executable, "-m", "geounet", "--help"))
+        bare_s.append(time_s(sys.executable, "-c", "import typer"))
+        if min(help_s) < max(0.4, 3 * min(bare_s)):
+            return
+    raise AssertionError(f"--help takes {min(help_s):.2f} s, Typer alone {min(bare_s):.2f} s")
