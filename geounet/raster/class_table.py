@@ -37,9 +37,13 @@ class ClassTable:
     names: Mapping[int, str] = field(default_factory=dict)
     colours: Mapping[int, str] = field(default_factory=dict)
 
+    def name_of(self, value: int) -> str:
+        """The name of a value: `class 7` where the file says nothing."""
+        return self.names.get(value) or f"class {value}"
+
     def class_of(self, value: int) -> ClassInfo:
-        """The class of a value: `class 7` and a default colour where the file says nothing."""
-        name = self.names.get(value) or f"class {value}"
+        """The class of a value: with a default colour where the file says nothing."""
+        name = self.name_of(value)
         return ClassInfo(
             value, name, pick_colours({**self.names, value: name}, self.colours)[value]
         )

@@ -89,5 +89,5 @@ def make_columns(regions: Regions, table: ClassTable, files: MaskFiles) -> dict[
 
 
 def _name_classes(values: NDArray[np.uint8], table: ClassTable) -> NDArray[np.object_]:
-    names = np.array([table.class_of(value).name for value in range(NODATA)], np.object_)
+    names = np.array([table.name_of(value) for value in range(NODATA)], np.object_)
     return np.asarray(names[values], np.object_)

@@ -180,7 +180,7 @@ def open_scores(path: str | Path, mask: Scene) -> Scene:
 def match_bands(scores: Raster, table: ClassTable, wanted: Collection[int]) -> dict[int, int]:
     """By value of the wanted classes, the band of scores that has their name, from 0."""
     numbers = {name: number for number, name in enumerate(scores.band_names)}
-    names = {value: table.class_of(value).name for value in wanted}
+    names = {value: table.name_of(value) for value in wanted}
     return {value: numbers[name] for value, name in names.items() if name in numbers}
 
 

@@ -116,7 +116,7 @@ def polygonize_source(
     projection = choose_projection(options.crs, grid, is_geojson=is_geojson)
     layer = make_layer(files, options, projection)
     with open_writer(output, layer, overwrite=options.overwrite, append=options.append) as writer:
-        writer.require_names("class", {value: table.class_of(value).name for value in values})
+        writer.require_names("class", {value: table.name_of(value) for value in values})
         strips = read_strips(files, values, source.bands)
         if (sieve := make_sieve(options, grid, values)) is not None:
             strips = sieve_strips(strips, sieve, sieved)
@@ -142,7 +142,7 @@ def _choose_values(table: ClassTable, options: PolygonizeOptions, mask: str | Pa
     """Values of the classes to make polygons of; those that the mask does not name are numbers."""
     if options.classes is None:
         return list(range(1, NODATA))
-    values = {table.class_of(value).name: value for value in range(NODATA)}
+    values = {table.name_of(value): value for value in range(NODATA)}
     if unknown := [name for name in options.classes if name not in values]:
         known = ", ".join(table.names.values()) or "no names: write `class 1`, `class 2` ..."
         raise InputError(f"{mask} has no class {', '.join(unknown)}; it has {known}")
