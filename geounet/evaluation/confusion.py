@@ -61,4 +61,4 @@ class ConfusionMatrix:
 
     def metrics(self) -> Metrics:
         """The metrics of what was counted so far."""
-        return compute_metrics(self.classes, self.counts.tolist())
+        return compute_metrics(self.classes, self.counts)

@@ -1,20 +1,19 @@
 """Numbers that say how well a mask agrees with labels.
 
-Undefined is None: the share of nothing is neither 0 nor 1. Sums are Python integers, exact for any
-number of pixels.
+Undefined is None, in arrays NaN: the share of nothing is neither 0 nor 1.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from geounet.classes import ClassInfo
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-Counts = Sequence[Sequence[int]]
-"""Pixels by class of the label (rows) and of the mask (columns)."""
+from geounet.classes import ClassInfo
+from geounet.evaluation.family import divide, mean_of_defined
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +21,7 @@ class ClassMetrics:
     """One class against all others.
 
     With TP the pixels that are of the class in label and mask, FP in the mask only, FN in the
-    label only:
+    label only, TN in neither:
 
     Attributes:
         value: of the class in mask and labels.
@@ -33,6 +32,7 @@ class ClassMetrics:
         recall: TP / (TP + FN); None if the labels never have it.
         support: TP + FN, labelled pixels of the class.
         predicted: TP + FP, pixels of the class in the mask.
+        specificity: TN / (TN + FP); None if the labels have no other class.
     """
 
     value: int
@@ -43,6 +43,7 @@ class ClassMetrics:
     recall: float | None
     support: int
     predicted: int
+    specificity: float | None = None  # what earlier versions have stored lacks it
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,62 +78,82 @@ class Metrics:
         return asdict(self)
 
 
-def compute_metrics(classes: Sequence[ClassInfo], counts: Counts) -> Metrics:
+def compute_metrics(classes: Sequence[ClassInfo], counts: ArrayLike) -> Metrics:
     """The metrics of a confusion matrix, (K, K) in the order of the classes."""
-    support = [sum(row) for row in counts]
-    predicted = [sum(column) for column in zip(*counts, strict=True)]
-    agreed = [row[k] for k, row in enumerate(counts)]
-    each = tuple(
-        _compare_class(item, *numbers)
-        for item, *numbers in zip(classes, agreed, support, predicted, strict=True)
-    )
-    labelled = [item for item in each if item.support]
+    table = np.asarray(counts)
+    support, predicted = table.sum(axis=1), table.sum(axis=0)
+    each = {metric: _to_list(values) for metric, values in measure_classes(table).items()}
     return Metrics(
-        classes=each,
-        pixels=sum(support),
-        overall_accuracy=_divide(sum(agreed), sum(support)),
-        mean_iou=_mean(item.iou for item in each),
-        frequency_weighted_iou=_divide(
-            sum(item.support * (item.iou or 0.0) for item in labelled), sum(support)
+        classes=tuple(
+            ClassMetrics(
+                value=item.value,
+                name=item.name,
+                support=int(support[k]),
+                predicted=int(predicted[k]),
+                **{metric: values[k] for metric, values in each.items()},
+            )
+            for k, item in enumerate(classes)
         ),
-        balanced_accuracy=_mean(item.recall for item in labelled),
-        kappa=_kappa(agreed, support, predicted),
-        mcc=_mcc(agreed, support, predicted),
+        pixels=int(table.sum()),
+        **{metric: _to_list(value)[0] for metric, value in measure_map(table).items()},
     )
 
 
-def _compare_class(item: ClassInfo, agreed: int, support: int, predicted: int) -> ClassMetrics:
-    return ClassMetrics(
-        value=item.value,
-        name=item.name,
-        iou=_divide(agreed, support + predicted - agreed),
-        dice=_divide(2 * agreed, support + predicted),
-        precision=_divide(agreed, predicted),
-        recall=_divide(agreed, support),
-        support=support,
-        predicted=predicted,
+def measure_classes(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    """The metrics of `ClassMetrics` by name, (..., K), of confusion matrices (..., K, K)."""
+    agreed, support, predicted = _margins(counts)
+    others = support.sum(axis=-1, keepdims=True) - support
+    return {
+        "iou": divide(agreed, support + predicted - agreed),
+        "dice": divide(2 * agreed, support + predicted),
+        "precision": divide(agreed, predicted),
+        "recall": divide(agreed, support),
+        "specificity": divide(others - (predicted - agreed), others),
+    }
+
+
+def measure_map(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    """The metrics of `Metrics` by name, (...), of confusion matrices (..., K, K)."""
+    agreed, support, predicted = _margins(counts)
+    pixels = support.sum(axis=-1)
+    iou = divide(agreed, support + predicted - agreed)
+    return {
+        "overall_accuracy": divide(agreed.sum(axis=-1), pixels),
+        "mean_iou": mean_of_defined(iou),
+        "frequency_weighted_iou": divide(
+            np.where(support > 0, support * iou, 0.0).sum(axis=-1), pixels
+        ),
+        "balanced_accuracy": mean_of_defined(divide(agreed, support)),
+        **_measure_chance(agreed, support, predicted),
+    }
+
+
+def _measure_chance(
+    agreed: NDArray[np.float64], support: NDArray[np.float64], predicted: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """Cohen's kappa, and Gorodkin's R_K (2004), for two classes Matthews' coefficient.
+
+    In shares of the pixels; 1 - sum(s p) as sum(s (1 - p)), which is 0 only where it should be.
+    """
+    pixels = support.sum(axis=-1, keepdims=True)
+    in_labels, in_mask = divide(support, pixels), divide(predicted, pixels)
+    not_in_labels, not_in_mask = (
+        divide(pixels - support, pixels),
+        divide(pixels - predicted, pixels),
     )
+    beyond_chance = (divide(agreed, pixels) - in_labels * in_mask).sum(axis=-1)
+    spread = (in_labels * not_in_labels).sum(axis=-1) * (in_mask * not_in_mask).sum(axis=-1)
+    return {
+        "kappa": divide(beyond_chance, (in_labels * not_in_mask).sum(axis=-1)),
+        "mcc": divide(beyond_chance, np.sqrt(spread)),
+    }
 
 
-def _kappa(agreed: list[int], support: list[int], predicted: list[int]) -> float | None:
-    """(p_o - p_e) / (1 - p_e), both times the square of the number of pixels."""
-    total = sum(support)
-    by_chance = sum(s * p for s, p in zip(support, predicted, strict=True))
-    return _divide(total * sum(agreed) - by_chance, total**2 - by_chance)
+def _margins(counts: NDArray[Any]) -> tuple[NDArray[np.float64], ...]:
+    """Pixels (..., K) that agree, of the labels, and of the mask; exact up to 2^53."""
+    table = np.asarray(counts, np.float64)
+    return np.diagonal(table, axis1=-2, axis2=-1), table.sum(axis=-1), table.sum(axis=-2)
 
 
-def _mcc(agreed: list[int], support: list[int], predicted: list[int]) -> float | None:
-    """Gorodkin's R_K (2004), which for two classes is Matthews' coefficient."""
-    total = sum(support)
-    by_chance = sum(s * p for s, p in zip(support, predicted, strict=True))
-    spread = (total**2 - sum(s**2 for s in support)) * (total**2 - sum(p**2 for p in predicted))
-    return _divide(total * sum(agreed) - by_chance, math.sqrt(spread))
-
-
-def _divide(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    defined = [value for value in values if value is not None]
-    return _divide(math.fsum(defined), len(defined))
+def _to_list(values: NDArray[np.float64]) -> list[float | None]:
+    return [None if value != value else float(value) for value in np.atleast_1d(values)]
