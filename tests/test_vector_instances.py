@@ -6,9 +6,13 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from pyproj import CRS
 from rasterio import features as gdal
 from rasters import UTM, write_raster
+from scipy import ndimage
 
 from geounet.classes import make_classes
 from geounet.raster import Grid, Window
@@ -101,3 +105,21 @@ def test_what_lies_between_instances_is_none():
     assert find_amorphous(bare, LabelOptions(sparse=True)) == {255}
     values = np.array([[0, 0, 1, 255]], np.uint8)
     assert number_regions(values, {255}).tolist() == [[1, 1, 2, 0]]
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(0, 3)),
+    st.sets(st.integers(1, 3)),
+)
+def test_regions_are_scipys_and_numbered_by_first_pixel(values, eight):
+    ids = number_regions(values, {0}, eight)
+    expected, last = np.zeros_like(ids), 0
+    for value in (1, 2, 3):
+        regions, count = ndimage.label(values == value, np.ones((3, 3)) if value in eight else None)
+        expected[regions > 0] = regions[regions > 0] + last
+        last += count
+    _, first, back = np.unique(expected[expected > 0], return_index=True, return_inverse=True)
+    order = np.argsort(np.argsort(first))
+    assert (ids[expected > 0] == (order + 1)[back]).all()
+    assert ((ids > 0) == (values > 0)).all()

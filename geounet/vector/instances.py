@@ -6,9 +6,9 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from geounet.classes import NODATA, ClassInfo
+from geounet.vector.compiling import compiled
 from geounet.vector.label_options import LabelOptions
 from geounet.vector.label_values import BACKGROUND
 
@@ -23,16 +23,79 @@ def find_amorphous(classes: Sequence[ClassInfo], options: LabelOptions) -> froze
     return frozenset((NODATA, *(named or first)))
 
 
-def number_regions(values: NDArray[np.uint8], amorphous: Collection[int]) -> NDArray[np.int32]:
-    """A number from 1 for each 4-connected region of a class, int32 (H, W); 0 where amorphous.
+def number_regions(
+    values: NDArray[np.uint8], amorphous: Collection[int], eight: Collection[int] = ()
+) -> NDArray[np.int32]:
+    """A number from 1 for each connected region of a value, int32 (H, W); 0 where amorphous.
 
-    4-connected as the polygons that a mask is made into. Regions that are connected only outside of
-    what is given are several.
+    Numbers are in the order of the regions' first pixels, row by row. Pixels connect by their
+    edges, as in the polygons that a mask is made into; those of the values `eight` by their corners
+    too. Regions that are connected only outside of what is given are several.
     """
+    is_wanted, is_eight = np.ones(256, np.bool_), np.zeros(256, np.bool_)
+    is_wanted[list(amorphous)] = False
+    is_eight[list(eight)] = True
     ids = np.zeros(values.shape, np.int32)
-    last = 0
-    for value in set(np.unique(values).tolist()).difference(amorphous):
-        regions, count = ndimage.label(values == value)
-        ids += np.where(regions > 0, regions + last, 0).astype(np.int32)
-        last += count
+    _number_regions(values, is_wanted, is_eight, ids)
     return ids
+
+
+@compiled
+def _number_regions(
+    values: NDArray[np.uint8],
+    is_wanted: NDArray[np.bool_],
+    is_eight: NDArray[np.bool_],
+    ids: NDArray[np.int32],
+) -> None:
+    """Two passes: numbers and which of them are one region, then one number for each."""
+    parents = np.empty(values.size + 1, np.int32)  # what is not used is never touched
+    parents[0] = last = 0
+    height, width = values.shape
+    for row in range(height):
+        for col in range(width):
+            value = values[row, col]
+            if not is_wanted[value]:
+                continue
+            own = np.int32(0)
+            if col > 0 and values[row, col - 1] == value:
+                own = ids[row, col - 1]
+            if row > 0:
+                if values[row - 1, col] == value:
+                    if own == 0 or values[row - 1, col - 1] != value:
+                        own = _unite(parents, own, ids[row - 1, col])
+                elif is_eight[value]:
+                    if own == 0 and col > 0 and values[row - 1, col - 1] == value:
+                        own = ids[row - 1, col - 1]
+                    if col + 1 < width and values[row - 1, col + 1] == value:
+                        own = _unite(parents, own, ids[row - 1, col + 1])
+            if own == 0:
+                last += 1
+                own = np.int32(last)
+                parents[last] = last
+            ids[row, col] = own
+    count = 0
+    for index in range(1, last + 1):
+        if parents[index] == index:
+            count += 1
+            parents[index] = count
+        else:  # an earlier one, which has its number by now
+            parents[index] = parents[parents[index]]
+    for row in range(height):
+        for col in range(width):
+            ids[row, col] = parents[ids[row, col]]
+
+
+@compiled
+def _unite(parents: NDArray[np.int32], one: np.int32, other: np.int32) -> np.int32:
+    """The earlier of two roots becomes the root of both; 0 is none."""
+    if one == 0 or one == other:
+        return other
+    while parents[one] != one:
+        parents[one] = parents[parents[one]]
+        one = parents[one]
+    while parents[other] != other:
+        parents[other] = parents[parents[other]]
+        other = parents[other]
+    first = min(one, other)
+    parents[max(one, other)] = first
+    return first
