@@ -50,29 +50,28 @@ def _number_regions(
     """Two passes: numbers and which of them are one region, then one number for each."""
     parents = np.empty(values.size + 1, np.int32)  # what is not used is never touched
     parents[0] = last = 0
-    height, width = values.shape
-    for row in range(height):
-        for col in range(width):
+    for row in range(values.shape[0]):
+        for col in range(values.shape[1]):
             value = values[row, col]
             if not is_wanted[value]:
                 continue
-            own = np.int32(0)
-            if col > 0 and values[row, col - 1] == value:
-                own = ids[row, col - 1]
-            if row > 0:
-                if values[row - 1, col] == value:
-                    if own == 0 or values[row - 1, col - 1] != value:
-                        own = _unite(parents, own, ids[row - 1, col])
-                elif is_eight[value]:
-                    if own == 0 and col > 0 and values[row - 1, col - 1] == value:
-                        own = ids[row - 1, col - 1]
-                    if col + 1 < width and values[row - 1, col + 1] == value:
-                        own = _unite(parents, own, ids[row - 1, col + 1])
+            own = ids[row, col - 1] if col > 0 and values[row, col - 1] == value else np.int32(0)
+            if row > 0 and values[row - 1, col] == value:
+                if own == 0 or values[row - 1, col - 1] != value:
+                    own = _unite(parents, own, ids[row - 1, col])
+            elif row > 0 and is_eight[value]:
+                own = _meet_corners(values, ids, (row, col), own, parents)
             if own == 0:
                 last += 1
                 own = np.int32(last)
                 parents[last] = last
             ids[row, col] = own
+    _renumber(parents, last, ids)
+
+
+@compiled
+def _renumber(parents: NDArray[np.int32], last: int, ids: NDArray[np.int32]) -> None:
+    """Replace the numbers up to `last` by one for each region, from 1 without gaps."""
     count = 0
     for index in range(1, last + 1):
         if parents[index] == index:
@@ -80,9 +79,26 @@ def _number_regions(
             parents[index] = count
         else:  # an earlier one, which has its number by now
             parents[index] = parents[parents[index]]
-    for row in range(height):
-        for col in range(width):
+    for row in range(ids.shape[0]):
+        for col in range(ids.shape[1]):
             ids[row, col] = parents[ids[row, col]]
+
+
+@compiled
+def _meet_corners(
+    values: NDArray[np.uint8],
+    ids: NDArray[np.int32],
+    pixel: tuple[int, int],
+    own: np.int32,
+    parents: NDArray[np.int32],
+) -> np.int32:
+    """The region of a pixel that has this one so far, after a look at what is above its corners."""
+    row, col = pixel
+    if own == 0 and col > 0 and values[row - 1, col - 1] == values[row, col]:
+        own = ids[row - 1, col - 1]
+    if col + 1 < values.shape[1] and values[row - 1, col + 1] == values[row, col]:
+        own = _unite(parents, own, ids[row - 1, col + 1])
+    return own
 
 
 @compiled
