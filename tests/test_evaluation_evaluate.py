@@ -50,7 +50,7 @@ def test_mask_against_raster_labels(tmp_path, monkeypatch):
     labels, pixels = random_classes(1), random_classes(2)
     mask = write_mask(tmp_path / "m.tif", pixels)
     truth = write_raster(tmp_path / "l.tif", labels, nodata=255)
-    whole = evaluate(mask, truth)
+    whole = evaluate(mask, truth, EvaluateOptions(intervals=False))
     assert whole.classes == NAMES
     assert whole.confusion.counts.tolist() == count(labels, pixels)
     unpredicted = [int(((labels == k) & (pixels == 255)).sum()) for k in range(3)]
@@ -60,7 +60,7 @@ def test_mask_against_raster_labels(tmp_path, monkeypatch):
         f"{mask}: no data in {sum(unpredicted)} labelled pixels, which do not count",
     )
     for block in (7, 16, 64, 89):
-        monkeypatch.setattr("geounet.evaluation.comparison.BLOCK", block)
+        monkeypatch.setattr("geounet.evaluation.reading.BLOCK", block)
         assert evaluate(mask, truth).confusion.counts.tolist() == count(labels, pixels)
     named = evaluate(mask, truth, EvaluateOptions(classes="field,road,lake"))
     assert not any("without names" in note for note in named.notes)
@@ -83,7 +83,7 @@ def test_area_and_bbox(tmp_path, monkeypatch):
     in_box[box.slices()] = True
     bounds = GRID.bounds(box)
     ignoring = LabelOptions(ignore=255)
-    monkeypatch.setattr("geounet.evaluation.comparison.BLOCK", 13)
+    monkeypatch.setattr("geounet.evaluation.reading.BLOCK", 13)
     for where, limits in [
         (inside, {"aoi": aoi}),
         (in_box, {"bbox": bounds}),
@@ -130,7 +130,7 @@ def test_vector_labels_in_another_crs_with_a_class_column(tmp_path):
     pixels = np.zeros(GRID.shape, "uint8")
     pixels[:20, :20], pixels[40:50, 30:40] = 2, 1
     mask = write_mask(tmp_path / "m.tif", pixels)
-    options = EvaluateOptions(label_options=LabelOptions(class_field="kind"))
+    options = EvaluateOptions(label_options=LabelOptions(class_field="kind"), intervals=False)
     result = evaluate(mask, tmp_path / "t.geojson", options)
     assert result.metrics.overall_accuracy == pytest.approx(
         1.0, abs=0.01

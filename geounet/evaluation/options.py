@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geounet.errors import UsageError
 from geounet.vector.label_options import LabelOptions
 
 if TYPE_CHECKING:
     from geounet.raster import Bounds
+
+ALL = "all"
+"""Every family of metrics that there are data for."""
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: the command line reads the defaults
@@ -21,9 +25,36 @@ class EvaluateOptions:
         label_options: how the labels are to be understood.
         aoi: vector file; only pixels whose centre is inside its polygons count.
         bbox: west, south, east, north in the masks' CRS; only pixels in it count.
+        metrics: families of metrics: "pixel", which there always is, and others of `FAMILIES`, or
+            "all". Scores bring "probability" with them.
+        scores: probabilities of the classes, as predict writes them, one file per mask in the same
+            order, or one folder matched by name.
+        compare: masks to compare with, likewise; only what both have counts.
+        intervals: how sure the numbers are, too.
+        bootstrap: how often blocks are drawn for that.
+        block: side of these blocks in pixels; None: 256, doubled until there are at most 2048.
+        seed: of the draws.
+        fail_under: pairs of a metric and what it should be at least, see `Evaluation.below`. It
+            brings the metric's family with it.
     """
 
     classes: str | None = None
     label_options: LabelOptions = LabelOptions()  # noqa: RUF009  frozen
     aoi: str | Path | None = None
     bbox: Bounds | None = None
+    metrics: tuple[str, ...] = ("pixel",)
+    scores: tuple[str | Path, ...] = ()
+    compare: tuple[str | Path, ...] = ()
+    intervals: bool = True
+    bootstrap: int = 1000
+    block: int | None = None
+    seed: int = 0
+    fail_under: tuple[tuple[str, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.bootstrap < 100:
+            raise UsageError(f"--bootstrap is {self.bootstrap}; draw at least 100 times")
+        if self.block is not None and self.block < 1:
+            raise UsageError(f"--block is {self.block}; give a positive number of pixels")
+        if self.seed < 0:
+            raise UsageError(f"--seed is {self.seed}; give 0 or more")

@@ -1,0 +1,223 @@
+"""Compare masks with labels: from files to an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geounet.evaluation.bootstrap import MIN_BLOCKS
+from geounet.evaluation.counting import SceneSums, count_scene, list_compared
+from geounet.evaluation.families import check_metrics, choose_families
+from geounet.evaluation.family import Family
+from geounet.evaluation.jobs import Job, choose_block_px, plan_jobs
+from geounet.evaluation.naming import resolve_name
+from geounet.evaluation.options import EvaluateOptions
+from geounet.evaluation.results import (
+    Blocks,
+    Comparison,
+    Evaluation,
+    Resampling,
+    Results,
+    SceneComparison,
+    SceneEvaluation,
+)
+from geounet.evaluation.shared_classes import compare_names, find_legend, tell_nameless
+from geounet.evaluation.summarizing import find_differences, pool, summarize
+from geounet.progress import Progress, ProgressCallback, ignore_progress
+from geounet.raster import Window
+from geounet.vector import Legend
+
+FEW_BLOCKS = 20
+"""Intervals of fewer blocks are to be taken with caution."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is the same for all scenes."""
+
+    legend: Legend
+    families: tuple[Family, ...]
+    block_px: int
+    options: EvaluateOptions
+
+    def summarize(self, scenes: Sequence[SceneSums]) -> Results:
+        tables = pool([scene.tables for scene in scenes])
+        unpredicted = _add_up([scene.unpredicted for scene in scenes])
+        return summarize(self.families, tables, unpredicted, self.legend.classes, self.options)
+
+    def summarize_others(self, scenes: Sequence[SceneSums]) -> Results:
+        tables = pool([scene.other_tables for scene in scenes])
+        none = np.zeros(len(self.legend.classes), np.int64)
+        families = list_compared(self.families)
+        return summarize(families, tables, none, self.legend.classes, self.options)
+
+    def compare(self, job: Job, sums: SceneSums) -> SceneComparison:
+        families = list_compared(self.families)
+        differences = find_differences(families, sums.tables, sums.other_tables, self.options)
+        return SceneComparison(str(job.other), self.summarize_others([sums]), differences)
+
+
+def evaluate(
+    masks: str | Path | Sequence[str | Path],
+    labels: str | Path | Sequence[str | Path],
+    options: EvaluateOptions = EvaluateOptions(),  # noqa: B008  frozen
+    progress: ProgressCallback = ignore_progress,
+) -> Evaluation:
+    """Compare masks with labels.
+
+    A pixel counts if it has a label and the mask has data there. Labelled pixels without data in
+    the mask are counted apart (`confusion.unpredicted`) and enter no metric. Labels on another grid
+    are warped (nearest) onto the mask's, which `notes` say.
+
+    Args:
+        masks: class rasters, 255 or nodata where there is no data.
+        labels: rasters or vectors: one per mask in the same order, one folder matched by name, or
+            one file for all.
+        options: classes, area, metrics, how to understand the labels.
+        progress: called after every window.
+
+    Raises:
+        UsageError: an option cannot be meant.
+        InputError: a file cannot be used, a value is of no class, or the area has no pixel.
+    """
+    check_metrics(options.metrics)
+    jobs, notes = plan_jobs(_as_list(masks), _as_list(labels), options)
+    legend = find_legend(
+        [(job.mask, job.labels) for job in jobs], [job.grid for job in jobs], options
+    )
+    named = tuple((resolve_name(name), least) for name, least in options.fail_under)
+    options = replace(options, fail_under=named)
+    families = choose_families(legend.classes, options)
+    block_px = choose_block_px(jobs, len(legend.classes), options.block)
+    task = _Task(legend, families, block_px, options)
+    advance = _count_pixels(jobs, progress)
+    sums = [count_scene(job, legend, families, block_px, advance) for job in jobs]
+    return _conclude(task, jobs, sums, [*notes, *legend.notes])
+
+
+def _count_pixels(jobs: Sequence[Job], progress: ProgressCallback) -> Callable[[int], None]:
+    """What hears of the pixels of every window, and reports them."""
+    total, done = sum(job.area.area for job in jobs), 0
+
+    def advance(pixels: int) -> None:
+        nonlocal done
+        done += pixels
+        progress(Progress("evaluate", done, total, "px"))
+
+    return advance
+
+
+def _conclude(
+    task: _Task, jobs: Sequence[Job], sums: Sequence[SceneSums], notes: Sequence[str]
+) -> Evaluation:
+    """The numbers of each scene, and of all."""
+    pooled = task.summarize(sums)
+    alone = [pooled] if len(jobs) == 1 else [task.summarize([one]) for one in sums]
+    scenes = tuple(
+        SceneEvaluation(
+            mask=str(job.mask),
+            labels=str(job.labels),
+            results=results,
+            blocks=_place_blocks(task, job, one),
+            notes=_list_notes(task, job, one, results),
+            scores=None if job.scores is None else str(job.scores),
+        )
+        for job, one, results in zip(jobs, sums, alone, strict=True)
+    )
+    resampling = Resampling(
+        resamples=task.options.bootstrap if task.options.intervals else 0,
+        block_px=task.block_px,
+        blocks=sum(len(one.blocks) for one in sums),
+        seed=task.options.seed,
+    )
+    told = [*notes, *(note for scene in scenes for note in scene.notes), *_warn_few(resampling)]
+    return Evaluation(
+        scenes=scenes,
+        results=pooled,
+        resampling=resampling,
+        notes=tuple(dict.fromkeys(told)),  # each once: one label file may serve many masks
+        below=_find_below(pooled, task.options),
+        comparison=_compare(task, jobs, sums) if task.options.compare else None,
+    )
+
+
+def _compare(task: _Task, jobs: Sequence[Job], sums: Sequence[SceneSums]) -> Comparison:
+    mine, theirs = pool([one.tables for one in sums]), pool([one.other_tables for one in sums])
+    agreement = _add_up([_agreement(one).sum(axis=0) for one in sums])
+    both, only_mask, only_other, neither = agreement.tolist()
+    return Comparison(
+        scenes=tuple(task.compare(job, one) for job, one in zip(jobs, sums, strict=True)),
+        results=task.summarize_others(sums),
+        differences=find_differences(list_compared(task.families), mine, theirs, task.options),
+        agreement=(both, only_mask, only_other, neither),
+    )
+
+
+def _place_blocks(task: _Task, job: Job, sums: SceneSums) -> Blocks:
+    """Where the blocks are, with what is counted in them."""
+    side, size = task.block_px, len(task.legend.classes)
+    windows = tuple(
+        Window(row_off=row * side, col_off=col * side, height=side, width=side).intersect(job.area)
+        for row, col in sums.blocks
+    )
+    return Blocks(windows, sums.tables["pixel"].reshape(-1, size, size), sums.agreement)
+
+
+def _list_notes(task: _Task, job: Job, sums: SceneSums, results: Results) -> tuple[str, ...]:
+    """What a reader of the numbers has to know."""
+    by_value = task.options.classes is None and task.legend.options.threshold is None
+    is_guess = by_value and not task.legend.options.mapping
+    about_labels = (
+        sums.note,
+        tell_nameless(job.labels, results.confusion) if is_guess else None,
+        compare_names(job.labels, task.legend.classes),
+    )
+    notes = [f"{job.labels}: {note}" for note in about_labels if note is not None]
+    if unpredicted := int(sums.unpredicted.sum()):
+        notes.append(f"{job.mask}: no data in {unpredicted} labelled pixels, which do not count")
+    if sums.other_note is not None:
+        notes.append(f"{job.other}: {sums.other_note}")
+    if sums.left_out:
+        notes.append(
+            f"{job.other}: no data in {sums.left_out} pixels that {job.mask} has; only what both "
+            "have counts"
+        )
+    if not sums.blocks:
+        notes.append(f"{job.mask}: no pixel has both a label and a class")
+    return tuple(notes)
+
+
+def _warn_few(resampling: Resampling) -> list[str]:
+    """A word of caution about intervals of few blocks."""
+    blocks, side = resampling.blocks, resampling.block_px
+    if not resampling.resamples or not 0 < blocks < FEW_BLOCKS:
+        return []
+    noun = "block" if blocks == 1 else "blocks"
+    if blocks < MIN_BLOCKS:
+        return [f"no intervals from {blocks} {noun} of {side} px; smaller ones: --block"]
+    return [f"intervals from {blocks} {noun} of {side} px only; smaller ones: --block"]
+
+
+def _find_below(
+    results: Results, options: EvaluateOptions
+) -> tuple[tuple[str, float | None, float], ...]:
+    """The metrics that are less than they should be, or undefined."""
+    found = [(name, results.values[name].value, least) for name, least in options.fail_under]
+    return tuple(item for item in found if item[1] is None or item[1] < item[2])
+
+
+def _agreement(sums: SceneSums) -> NDArray[np.int64]:
+    return np.zeros((0, 4), np.int64) if sums.agreement is None else sums.agreement
+
+
+def _add_up(arrays: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    total: NDArray[np.int64] = np.sum(arrays, axis=0)
+    return total
+
+
+def _as_list(paths: str | Path | Sequence[str | Path]) -> list[str | Path]:
+    return [paths] if isinstance(paths, str | Path) else list(paths)

@@ -1,0 +1,147 @@
+"""Which files are compared, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from shapely.geometry.base import BaseGeometry
+
+from geounet.errors import InputError, UsageError
+from geounet.evaluation.options import EvaluateOptions
+from geounet.raster import Grid, Window, list_scenes, name_of, open_scene
+from geounet.vector import match_labels, read_aoi
+
+Source = str | Path
+
+BLOCK_PX = 256
+"""Side of the blocks that are drawn for intervals: some hundred metres at most pixel sizes."""
+
+MAX_BLOCKS = 2048
+"""More of them make intervals no better, and take memory."""
+
+MAX_NUMBERS = 2**24
+"""Cells that the confusion matrices of all blocks may have."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A mask, its labels, and where they are to be compared.
+
+    Attributes:
+        mask: the file.
+        labels: the file.
+        grid: of the mask.
+        area: the pixels that may count.
+        aoi: polygons in which they count; None: everywhere.
+        scores: file of the probabilities, if there is one.
+        other: mask to compare with, if there is one.
+    """
+
+    mask: Source
+    labels: Source
+    grid: Grid
+    area: Window
+    aoi: BaseGeometry | None
+    scores: Source | None = None
+    other: Source | None = None
+
+
+def plan_jobs(
+    masks: Sequence[Source], labels: Sequence[Source], options: EvaluateOptions
+) -> tuple[list[Job], list[str]]:
+    """The masks that have pixels in the area, and a note for each that has none.
+
+    Raises:
+        UsageError: files do not match.
+        InputError: a file cannot be used, or no mask has pixels in the area.
+    """
+    scores = _match("--scores", options.scores, masks)
+    others = _match("--compare", options.compare, masks)
+    jobs, outside = [], []
+    for (mask, label), score, other in zip(
+        match_labels(masks, labels), scores, others, strict=True
+    ):
+        grid = read_mask_grid(mask)
+        try:
+            area, aoi = limit_area(mask, grid, options)
+        except InputError as error:  # other masks may lie there
+            outside.append(error)
+            continue
+        jobs.append(Job(mask, label, grid, area, aoi, score, other))
+    if not jobs:
+        raise outside[0]
+    return jobs, [f"left out: {error}" for error in outside]
+
+
+def read_mask_grid(mask: Source) -> Grid:
+    """The grid of a mask.
+
+    Raises:
+        InputError: it cannot be read, or is no mask.
+    """
+    with open_scene(mask, allow_palette=True) as scene:
+        if scene.count != 1:
+            raise InputError(
+                f"{mask} has {scene.count} bands; a mask has one, with the number of the class "
+                "(an image is mapped first with --model)"
+            )
+        return scene.grid
+
+
+def limit_area(
+    mask: Source, grid: Grid, options: EvaluateOptions
+) -> tuple[Window, BaseGeometry | None]:
+    """The pixels in the bbox and the AOI's bounds, and the AOI.
+
+    Raises:
+        InputError: there are none.
+    """
+    aoi = None if options.aoi is None else read_aoi(options.aoi, grid)
+    area = grid.extent
+    for bounds in (options.bbox, None if aoi is None else aoi.bounds):
+        if bounds is not None:
+            area = area.intersect(grid.window_of(bounds))
+    if not area.area:
+        raise InputError(f"{options.aoi} and --bbox have no pixel of {mask} in common")
+    return area, aoi
+
+
+def choose_block_px(jobs: Sequence[Job], classes: int, wanted: int | None) -> int:
+    """Side of the blocks: as wanted, else so that there are not too many of them."""
+    if wanted is not None:
+        return wanted
+    most = min(MAX_BLOCKS, max(1, MAX_NUMBERS // classes**2))
+    side, largest = BLOCK_PX, max(max(job.grid.shape) for job in jobs)
+    while side < largest and sum(_count_blocks(job.area, side) for job in jobs) > most:
+        side *= 2
+    return side
+
+
+def _count_blocks(area: Window, side: int) -> int:
+    return area.aligned(side).area // side**2
+
+
+def _match(
+    option: str, files: Sequence[Source], masks: Sequence[Source]
+) -> Sequence[Source] | list[None]:
+    """Of each mask its file, in the same order or of the same name in a folder; None of none."""
+    if not files:
+        return [None] * len(masks)
+    found = [scene for file in files for scene in list_scenes(str(file))]
+    if len(files) == 1 and found != [str(files[0])]:
+        by_name = {name_of(file): file for file in found}
+        missing = [name_of(mask) for mask in masks if name_of(mask) not in by_name]
+        if missing:
+            raise UsageError(
+                f"{option} {files[0]} has no file of the name of mask {missing[0]}; files in a "
+                "folder are matched by name, others by their order"
+            )
+        return [by_name[name_of(mask)] for mask in masks]
+    if len(found) != len(masks):
+        raise UsageError(
+            f"{option} has {len(found)} files for {len(masks)} masks; give one for each, in the "
+            "same order"
+        )
+    return found

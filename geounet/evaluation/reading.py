@@ -1,0 +1,155 @@
+"""Masks with their labels, window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geounet.classes import NODATA, ClassInfo
+from geounet.errors import InputError
+from geounet.evaluation.family import Piece
+from geounet.evaluation.jobs import Job
+from geounet.raster import Scene, Window, open_scene
+from geounet.vector import LabelOptions, Labels, Legend, by_number, open_labels, rasterize_inside
+
+BLOCK = 1024
+"""Rows and columns compared at a time: multiples of every usual storage block."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read of a window, and of a halo around it.
+
+    Attributes:
+        window: H x W pixels of the mask's grid.
+        labels: uint8 (H + 2h, W + 2h), positions in the classes; 255: no label, or not inside.
+        mask: likewise; 255: no data, or not inside.
+        other: as mask, of the mask to compare with; None if there is none.
+        scores: (K, H, W), and whether they are data, bool (H, W); None if there are none.
+        note: what was done to the labels, and
+        other_note: to the other mask, to bring them onto the mask's grid; None if nothing.
+    """
+
+    window: Window
+    labels: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+    other: NDArray[np.uint8] | None
+    scores: tuple[NDArray[Any], NDArray[np.bool_]] | None
+    note: str | None
+    other_note: str | None
+
+    def find_counted(self) -> NDArray[np.bool_]:
+        """Where there are a label and data in every mask, bool (H + 2h, W + 2h)."""
+        counted: NDArray[np.bool_] = (self.labels != NODATA) & (self.mask != NODATA)
+        if self.other is not None:
+            counted &= self.other != NODATA
+        return counted
+
+    def cut(self, mask: NDArray[np.uint8], counted: NDArray[np.bool_], halo: int) -> Piece:
+        """The piece of a mask with a smaller halo."""
+        spare = (counted.shape[0] - self.window.height) // 2 - halo
+        inner = (slice(spare, len(counted) - spare), slice(spare, counted.shape[1] - spare))
+        no_data, where = np.uint8(NODATA), counted[inner]
+        return Piece(
+            self.window,
+            np.where(where, self.labels[inner], no_data),
+            np.where(where, mask[inner], no_data),
+            *(self.scores or (None, None)),
+        )
+
+
+def read_pieces(job: Job, legend: Legend, halo: int) -> Iterator[Reading]:
+    """The area in windows that partition it, row by row.
+
+    Opens its own handles: it may run in a thread.
+    """
+    classes = legend.classes
+    # a mask's palette is for the eye: its numbers are the classes
+    as_mask = by_number(classes, LabelOptions(ignore=NODATA)).options
+    positions = np.full(256, NODATA, np.uint8)
+    positions[[item.value for item in classes]] = np.arange(len(classes))
+    with ExitStack() as stack:
+        mask = stack.enter_context(open_labels(job.mask, job.grid, classes, as_mask))
+        labels = stack.enter_context(
+            open_labels(job.labels, job.grid, classes, legend.options, scene=job.mask)
+        )
+        other = scores = None
+        if job.other is not None:
+            opened = open_labels(job.other, job.grid, classes, as_mask, scene=job.mask)
+            other = stack.enter_context(opened)
+        if job.scores is not None:
+            scores = stack.enter_context(_open_scores(job, classes))
+        for cell in job.area.aligned(BLOCK).blocks(BLOCK, BLOCK):
+            window = cell.intersect(job.area)
+            yield Reading(
+                window,
+                _read(job, window, halo, _look_up(_inside(job, labels), positions)),
+                _read(job, window, halo, _look_up(mask.read, positions)),
+                None
+                if other is None
+                else _read(job, window, halo, _look_up(other.read, positions)),
+                None if scores is None else scores.read(window),
+                labels.note,
+                None if other is None else other.note,
+            )
+
+
+def _read(
+    job: Job, window: Window, halo: int, read: Callable[[Window], NDArray[np.uint8]]
+) -> NDArray[np.uint8]:
+    """What is read of a window and a halo; 255 outside of the area."""
+    around = window.pad(halo)
+    inside = around.intersect(job.area)
+    if inside == around:
+        return read(inside)
+    values = np.full(around.shape, NODATA, np.uint8)
+    values[inside.relative_to(around).slices()] = read(inside)
+    return values
+
+
+def _look_up(
+    read: Callable[[Window], NDArray[np.uint8]], positions: NDArray[np.uint8]
+) -> Callable[[Window], NDArray[np.uint8]]:
+    return lambda window: positions[read(window)]
+
+
+def _inside(job: Job, labels: Labels) -> Callable[[Window], NDArray[np.uint8]]:
+    """Labels, 255 outside of the AOI."""
+    aoi = job.aoi
+    if aoi is None:
+        return labels.read
+    return lambda window: np.where(
+        rasterize_inside(aoi, job.grid, window), labels.read(window), np.uint8(NODATA)
+    )
+
+
+def _open_scores(job: Job, classes: tuple[ClassInfo, ...]) -> Scene:
+    """The probabilities of a job, once they are known to be those of the mask's classes."""
+    path = str(job.scores)
+    scores = open_scene(path)
+    try:
+        names, wanted = scores.band_names, [item.name for item in classes]
+        if scores.count != len(classes):
+            raise InputError(
+                f"{path} has {scores.count} bands; scores have one for each of the "
+                f"{len(classes)} classes"
+            )
+        if all(names) and sorted(map(str, names)) == sorted(wanted) and list(names) != wanted:
+            raise InputError(
+                f"{path} has its bands in the order {', '.join(map(str, names))}; the classes are "
+                f"{', '.join(wanted)}; put its bands into that order"
+            )
+        if not scores.grid.matches(job.grid):
+            raise InputError(
+                f"{path} does not have the pixels of {job.mask}; give the scores that predict "
+                "wrote with it"
+            )
+    except InputError:
+        scores.close()
+        raise
+    return scores
