@@ -28,8 +28,6 @@ from geounet.vector import (
     match_labels,
     open_labels,
     parse_classes,
-    rasterize_inside,
-    read_aoi,
     read_polygons,
     resolve_legend,
 )
@@ -128,20 +126,6 @@ def test_any_window_equals_the_whole(tmp_path_factory, seed):
             )
             shifted = window.relative_to(Window(row_off=-200, col_off=-200, height=0, width=0))
             assert (labels.read(window) == padded[shifted.slices()]).all()
-
-
-def test_a_centre_on_a_shared_edge_is_in_just_one_of_two_neighbours(tmp_path):
-    corners = [(10.5, 10.5), (40.5, 20.5), (30.5, 45.5), (5.5, 30.5)]
-    ring = shapely.Polygon([at(*corner) for corner in corners])
-    triangles = [shapely.Polygon([at(*corners[k]) for k in ks]) for ks in ((0, 1, 2), (2, 3, 0))]
-    hits = np.zeros(GRID.shape, int)
-    for polygon in triangles:
-        hits += rasterize_inside(polygon, GRID, GRID.extent)
-    whole = rasterize_inside(ring, GRID, GRID.extent)
-    assert (hits == whole).all()
-    assert whole[11:45].any(axis=1).all()
-    around = rasterize_inside(shapely.box(*GRID.bounds()).difference(ring), GRID, GRID.extent)
-    assert (around != whole).all()
 
 
 def test_large_polygon_with_a_hole(tmp_path):
@@ -586,33 +570,3 @@ def test_labels_that_cannot_be_matched(tmp_path):
         InputError, match="has no georeference, so that it cannot be the labels of 2"
     ):
         match_labels(["a", "b"], [bare])
-
-
-# --- areas -----------------------------------------------------------------------------------
-
-
-def test_area_of_interest(tmp_path):
-    parts = gpd.GeoSeries([square(-5, -5, 20), square(30, 20, 10.6)], crs=UTM_CRS)
-    path = write_vectors(tmp_path / "aoi.geojson", parts.to_crs(4326), crs=4326)
-    area = read_aoi(path, GRID)
-    inside = rasterize_inside(area, GRID, GRID.extent)
-    expected = np.zeros(GRID.shape, bool)
-    expected[:15, :15] = True
-    expected[20:31, 30:41] = True
-    assert inside.dtype == bool
-    assert (inside == expected).all()
-    window = Window(row_off=-7, col_off=-9, height=30, width=50)
-    around = rasterize_inside(area, GRID, window)
-    assert (around[7:, 9:] == expected[:23, :41]).all()
-    assert around[2:7, 4:24].all()
-    assert not around[:2].any()
-
-
-def test_area_outside_of_the_scene_is_refused(tmp_path):
-    path = write_vectors(tmp_path / "aoi.gpkg", [square(900, 0)])
-    with pytest.raises(InputError, match=r"the area in .*aoi\.gpkg lies outside the raster"):
-        read_aoi(path, GRID)
-    far = gpd.GeoSeries([shapely.box(104, 0, 106, 1)], crs=4326)
-    path = write_vectors(tmp_path / "far.geojson", far, crs=4326)
-    with pytest.raises(InputError, match=r"far\.geojson cannot be expressed in the raster's CRS"):
-        read_aoi(path, GRID)

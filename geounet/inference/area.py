@@ -52,7 +52,7 @@ def find_area(scene: SceneLike, options: PredictOptions) -> Area:
         if is_rotated(grid):
             limits.append(shapely.box(*options.bbox))
     if options.aoi is not None:
-        from geounet.vector import read_aoi  # brings geopandas: 100 MB
+        from geounet.vector import read_aoi  # brings another GDAL: 100 MB
 
         limits.append(read_aoi(options.aoi, grid))
         extent = extent.intersect(grid.window_of(limits[-1].bounds))
@@ -102,6 +102,6 @@ def _reach(grid: Grid) -> float:
 
 def is_inside(aoi: BaseGeometry, grid: Grid, window: Window) -> NDArray[np.bool_]:
     """Which pixels of a window have their centre in the AOI, (H, W)."""
-    from geounet.vector import rasterize_inside  # brings numba: 100 MB
+    from geounet.vector import rasterize_inside
 
     return rasterize_inside(aoi, grid, window)

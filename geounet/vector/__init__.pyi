@@ -1,6 +1,7 @@
+from .aoi import rasterize_inside as rasterize_inside
+from .aoi import read_aoi as read_aoi
 from .attributes import Measures as Measures
 from .attributes import measure_polygons as measure_polygons
-from .burning import rasterize_inside as rasterize_inside
 from .class_declaration import parse_classes as parse_classes
 from .compiling import compiled as compiled
 from .following import Follower as Follower
@@ -27,7 +28,6 @@ from .polygonizing import polygonize as polygonize
 from .rasterize_options import RasterizeOptions as RasterizeOptions
 from .rasterizing import RasterizeSummary as RasterizeSummary
 from .rasterizing import rasterize as rasterize
-from .reading import read_aoi as read_aoi
 from .reading import read_polygons as read_polygons
 from .separating import find_gaps as find_gaps
 from .source import is_vectors as is_vectors

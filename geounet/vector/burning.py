@@ -8,14 +8,12 @@ and releases the GIL.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from shapely.geometry.base import BaseGeometry
 
 from geounet.raster import Grid, Window
 from geounet.vector.compiling import compiled
@@ -61,19 +59,6 @@ class Burner(Generic[T]):
         if found.size:
             _burn_polygons(self._shapes, found, self._values[found], origin, burnt)
         return burnt
-
-
-def rasterize_inside(geometry: BaseGeometry, grid: Grid, window: Window) -> NDArray[np.bool_]:
-    """Whether each pixel's centre lies in a geometry in the grid's CRS, bool (H, W)."""
-    inside: NDArray[np.bool_] = _burner_of(geometry, grid).burn(window) != 0
-    return inside
-
-
-@lru_cache(maxsize=64)
-def _burner_of(geometry: BaseGeometry, grid: Grid) -> Burner[np.uint8]:
-    """One AOI is asked for in thousands of windows."""
-    parts = shapely.get_parts(geometry)
-    return Burner(parts, np.ones(len(parts), np.uint8), grid)
 
 
 def _transform(points: NDArray[np.float64], transform: Affine) -> NDArray[np.float64]:

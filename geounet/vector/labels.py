@@ -24,9 +24,15 @@ from geounet.vector.instances import find_amorphous, number_regions
 from geounet.vector.label_options import LabelOptions
 from geounet.vector.label_pixels import make_decoder, open_label_raster, refuse_pixels
 from geounet.vector.label_values import find_outside, list_classes, to_feature_values
-from geounet.vector.reading import format_bounds, read_polygons
+from geounet.vector.reading import read_polygons
 from geounet.vector.separating import InstanceBurner
-from geounet.vector.source import is_vectors, modified_at, open_vectors, project_bounds
+from geounet.vector.source import (
+    format_bounds,
+    is_vectors,
+    modified_at,
+    open_vectors,
+    project_bounds,
+)
 
 MAX_WHOLE = 100_000
 """Files with fewer features are read once for all scenes, others by the bounds of each."""

@@ -25,12 +25,11 @@ from geounet.raster import (
     open_scene,
     write_part,
 )
-from geounet.vector.burning import rasterize_inside
+from geounet.vector.aoi import rasterize_inside, read_aoi
 from geounet.vector.label_classes import resolve_legend
 from geounet.vector.label_options import LabelOptions
 from geounet.vector.labels import is_read_by_bounds, open_labels
 from geounet.vector.rasterize_options import RasterizeOptions
-from geounet.vector.reading import read_aoi
 from geounet.vector.source import is_vectors
 
 PART = 4096

@@ -162,6 +162,11 @@ def project_bounds(bounds: Bounds, crs: CRS | None, target: CRS | None) -> Bound
     return west, south, east, north
 
 
+def format_bounds(bounds: Bounds) -> str:
+    """Bounds as a person reads them: `(85.518, 27.629, 85.523, 27.634)`."""
+    return f"({', '.join(f'{v:.8g}' for v in bounds)})"
+
+
 def search_box(
     source: VectorSource, crs: CRS | None, bounds: Bounds | None, width_m: float = 0.0
 ) -> Bounds | None:
