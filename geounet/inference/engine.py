@@ -20,7 +20,7 @@ Outputs = dict[str, NDArray[Any]]
 mask: uint8 (N, H, W) class values; 255 where not valid.
 confidence: uint8 (N, H, W) probability of the winning class in 1/254, 255 where not valid.
 scores: (N, K, H, W) class probabilities, uint8 in 1/254 or floats; 255 or NaN where not valid.
-sound: bool (N,), whether all scores of valid pixels are finite: float16 may overflow.
+sound: bool (N,), whether all scores are finite: float16 may overflow.
 """
 
 Pending = Callable[[], Outputs]

@@ -106,13 +106,13 @@ class Predictor(nn.Module):
         Returns:
             mask uint8 (N, H, W); if requested confidence uint8 (N, H, W) and scores
             (N, K, H, W); 255 (or NaN in scores of floats) where not valid. Also sound, bool (N,):
-            whether all scores of valid pixels are finite.
+            whether all scores are finite.
         """
         kept = trim(valid, self.geometry.read_margin)  # (N, H, W)
         scores = self._average(image, valid)  # (N, K, H, W)
         # argmax on the device: 1 byte per pixel comes back instead of 4 * K
         mask = self.values[scores.argmax(dim=1)]
-        outputs = {"mask": mask.masked_fill(~kept, NODATA), SOUND: _are_finite(scores, kept)}
+        outputs = {"mask": mask.masked_fill(~kept, NODATA), SOUND: _are_finite(scores)}
         if self.request.confidence or self.request.scores:
             probability = scores if self._is_mean else scores.float().softmax(dim=1)
             if self.request.confidence:
@@ -165,7 +165,7 @@ class Member(nn.Module):
         super().__init__()
         if tile is None:
             self.geometry = _find_exact(network, spec)
-            self.network = to_inference_form(network).to(memory_format=torch.channels_last)
+            self.network = _lay_out(to_inference_form(network))
         else:  # it pads on its own, and takes whole tiles only
             self.geometry = Geometry(stride=tile, margin=0, read_margin=0, spare=0)
             self.network = to_blended_form(network)
@@ -199,7 +199,11 @@ class Member(nn.Module):
 
 def to_blended_form(network: nn.Module) -> nn.Module:
     """A copy of a network that is used as it is."""
-    network = copy.deepcopy(network).eval().requires_grad_(False)
+    return _lay_out(copy.deepcopy(network).eval().requires_grad_(False))
+
+
+def _lay_out(network: nn.Module) -> nn.Module:
+    """In memory channel by channel, which is faster, unless an exported graph fixes the order."""
     if getattr(network, "takes_channels_last", True):
         return network.to(memory_format=torch.channels_last)
     return network
@@ -239,10 +243,14 @@ def _combine(geometries: Sequence[Geometry]) -> Geometry:
     )
 
 
-def _are_finite(scores: Tensor, valid: Tensor) -> Tensor:
-    """Of each image of (N, K, H, W) whether all scores of valid pixels are, bool (N,)."""
-    total = scores.float().sum(dim=1)  # of a class that is not, neither is the sum
-    return ((total.abs() < LARGEST) | ~valid).flatten(1).all(dim=1)
+def _are_finite(scores: Tensor) -> Tensor:
+    """Of each image of (N, K, H, W) whether all scores are, bool (N,).
+
+    One sum of all: a fifth of what looking at each pixel takes. It is infinite or no number if any
+    score is, and scores that are near 1e30 are none.
+    """
+    total = scores.sum(dim=(1, 2, 3), dtype=torch.float32)
+    return total.abs() < LARGEST
 
 
 def _quantise(probability: Tensor, valid: Tensor) -> Tensor:
