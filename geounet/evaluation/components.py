@@ -83,7 +83,8 @@ class Components:
     def finish(self) -> Table:
         """The components, after the last window; those without a pixel in the area left out."""
         roots = find_roots(self._parents[: self._count])
-        values = self._values[: self._count]
+        values, used = np.zeros(self._count, np.uint8), np.flatnonzero(self._pixels[: self._count])
+        values[roots[used]] = self._values[used]
         pixels, firsts = np.zeros(self._count, np.int64), np.full(self._count, NONE)
         np.add.at(pixels, roots, self._pixels[: self._count])
         np.minimum.at(firsts, roots, self._firsts[: self._count])
@@ -166,10 +167,8 @@ class Pairs:
     def _merge(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """All pairs so far, once each; none are kept."""
         nothing = np.zeros(0, np.int64)
-        keys, counts = (
-            np.concatenate([nothing, *self._keys]),
-            np.concatenate([nothing, *self._counts]),
-        )
+        keys = np.concatenate([nothing, *self._keys])
+        counts = np.concatenate([nothing, *self._counts])
         self._keys, self._counts, self._size = [], [], 0
         return sum_by_key(keys, counts)
 
