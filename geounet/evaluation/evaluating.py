@@ -92,7 +92,8 @@ def evaluate(
     named = tuple((resolve_name(name), least) for name, least in options.fail_under)
     options = replace(options, fail_under=named)
     families = choose_families(legend.classes, options)
-    block_px = choose_block_px(jobs, len(legend.classes), options.block)
+    size = sum(family.size for family in families)
+    block_px = choose_block_px(jobs, size, options.block)
     task = _Task(legend, families, block_px, options)
     advance = _count_pixels(jobs, progress)
     sums = [count_scene(job, legend, families, block_px, advance) for job in jobs]

@@ -10,11 +10,15 @@ from geounet.evaluation.family import Family
 from geounet.evaluation.naming import list_names, refuse_name
 from geounet.evaluation.options import ALL, EvaluateOptions
 from geounet.evaluation.pixels import PixelFamily
+from geounet.evaluation.probability import ProbabilityFamily, choose_steps
 
 Classes = tuple[ClassInfo, ...]
 
 FAMILIES: dict[str, Callable[[Classes, EvaluateOptions], Family]] = {
     "pixel": lambda classes, _: PixelFamily(classes),
+    "probability": lambda classes, options: ProbabilityFamily(
+        classes, choose_steps(options.scores)
+    ),
 }
 """What makes each, of classes and options."""
 

@@ -21,8 +21,8 @@ BLOCK_PX = 256
 MAX_BLOCKS = 2048
 """More of them make intervals no better, and take memory."""
 
-MAX_NUMBERS = 2**24
-"""Cells that the confusion matrices of all blocks may have."""
+MAX_NUMBERS = 2**25
+"""Sums of all blocks together: 256 MiB."""
 
 
 @dataclass(frozen=True)
@@ -108,11 +108,11 @@ def limit_area(
     return area, aoi
 
 
-def choose_block_px(jobs: Sequence[Job], classes: int, wanted: int | None) -> int:
-    """Side of the blocks: as wanted, else so that there are not too many of them."""
+def choose_block_px(jobs: Sequence[Job], size: int, wanted: int | None) -> int:
+    """Side of the blocks: as wanted, else so that there are not too many, with `size` sums each."""
     if wanted is not None:
         return wanted
-    most = min(MAX_BLOCKS, max(1, MAX_NUMBERS // classes**2))
+    most = min(MAX_BLOCKS, MAX_NUMBERS // size)
     side, largest = BLOCK_PX, max(max(job.grid.shape) for job in jobs)
     while side < largest and sum(_count_blocks(job.area, side) for job in jobs) > most:
         side *= 2

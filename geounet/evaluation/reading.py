@@ -20,6 +20,9 @@ from geounet.vector import LabelOptions, Labels, Legend, by_number, open_labels,
 BLOCK = 1024
 """Rows and columns compared at a time: multiples of every usual storage block."""
 
+TOLERANCE = 1e-3
+"""By so much float probabilities may be below 0 or above 1: they were rounded."""
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -93,7 +96,7 @@ def read_pieces(job: Job, legend: Legend, halo: int) -> Iterator[Reading]:
                 None
                 if other is None
                 else _read(job, window, halo, _look_up(other.read, positions)),
-                None if scores is None else scores.read(window),
+                None if scores is None else _read_scores(scores, window),
                 labels.note,
                 None if other is None else other.note,
             )
@@ -128,12 +131,32 @@ def _inside(job: Job, labels: Labels) -> Callable[[Window], NDArray[np.uint8]]:
     )
 
 
+def _read_scores(scores: Scene, window: Window) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+    """Scores (K, H, W), and whether they are data, once they are known to be probabilities."""
+    values: NDArray[Any]
+    values, valid = scores.read(window)
+    values = np.where(valid, values, values.dtype.type(0))
+    low, high = values.min(), values.max()
+    most = 254 if values.dtype == np.uint8 else 1 + TOLERANCE
+    if low < -TOLERANCE or high > most:
+        raise InputError(
+            f"{scores.path} holds {low if low < 0 else high:g}, which is no probability; scores "
+            "are 0 to 1, or with 8 bits 0 to 254, in 1/254, as predict writes them"
+        )
+    return values, valid
+
+
 def _open_scores(job: Job, classes: tuple[ClassInfo, ...]) -> Scene:
     """The probabilities of a job, once they are known to be those of the mask's classes."""
     path = str(job.scores)
     scores = open_scene(path)
     try:
         names, wanted = scores.band_names, [item.name for item in classes]
+        if scores.dtype != np.uint8 and scores.dtype.kind != "f":
+            raise InputError(
+                f"{path} holds {scores.dtype}; scores are uint8 in 1/254, float16 or float32, as "
+                "predict writes them"
+            )
         if scores.count != len(classes):
             raise InputError(
                 f"{path} has {scores.count} bands; scores have one for each of the "

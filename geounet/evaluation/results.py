@@ -218,6 +218,11 @@ class Evaluation:
         """Every metric over all masks, by name."""
         return self.results.values
 
+    @property
+    def details(self) -> Mapping[str, Mapping[str, Any]]:
+        """Counts, curves and tables over all masks, by family."""
+        return self.results.details
+
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON: undefined is None, which becomes null."""
         compared = self.comparison and {"comparison": self.comparison.to_dict()}

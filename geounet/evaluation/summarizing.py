@@ -42,7 +42,7 @@ def summarize(
         table = tables[family.name]
         total = table.sum(axis=0)
         measured = family.measure(total)
-        resampled = partial(_measure_weighted, family, table.astype(np.float64))
+        resampled = partial(_measure_weighted, family, np.asarray(table, np.float64))
         values |= _estimate(measured, _find_intervals(resampled, table, options))
         details[family.name] = family.describe(total)
     confusion = ConfusionMatrix(classes)
@@ -63,7 +63,10 @@ def find_differences(
         table, other = tables[family.name], other_tables[family.name]
         measured = _subtract(family.measure(table.sum(axis=0)), family.measure(other.sum(axis=0)))
         resampled = partial(
-            _measure_difference, family, table.astype(np.float64), other.astype(np.float64)
+            _measure_difference,
+            family,
+            np.asarray(table, np.float64),
+            np.asarray(other, np.float64),
         )
         values |= _estimate(measured, _find_intervals(resampled, table, options))
     return values
