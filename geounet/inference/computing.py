@@ -32,28 +32,14 @@ def compute_parts(
     announce: Callable[[Window], None],
 ) -> None:
     """Predict and keep the given parts, one after the other; announce each that is on disk."""
-    engine = run.engine
-
-    def tiles() -> Iterator[tuple[Window, Tile]]:  # anew each time: all take 450 bytes each
-        for part in parts:
-            for tile in list_tiles(run.plan, part, engine, run.scene):
-                yield part, tile
-
-    stream = Stream(
-        open_source=lambda: open_image(run.image, options),
-        engine=engine_of_tiles(engine),
-        aoi=run.plan.aoi,
-        batch=run.plan.batch,
-        readers=options.readers,
-        watch=run.watch,
-    )
+    engine, tiles = run.engine, _list_all(run, parts)
     is_blended = isinstance(engine, BlendedEngine)  # whose tiles overlap
     windows = parts if is_blended else (tile.write for _, tile in tiles())
     total = sum(window.area for window in windows)
     done = 0
     trim_memory()  # of what looking at the parts of an earlier run took
     progress(Progress("predict", done, total, "px"))
-    with closing(threaded(_keep_parts(run, tiles, stream))) as kept:
+    with closing(threaded(stream_parts(run, parts, options))) as kept:
         for part, pixels in kept:
             done += pixels
             progress(Progress("predict", done, total, "px"))
@@ -68,10 +54,19 @@ def compute_parts(
     trim_memory()
 
 
-def _keep_parts(
-    run: Run, tiles: Callable[[], Iterator[tuple[Window, Tile]]], stream: Stream
+def stream_parts(
+    run: Run, parts: Sequence[Window], options: PredictOptions
 ) -> Iterator[tuple[Window, int]]:
-    """Each part with the pixels of a piece that came, and with 0 once it is on disk."""
+    """Predict and keep parts: each with the pixels of a piece that came, and 0 once on disk."""
+    tiles = _list_all(run, parts)
+    stream = Stream(
+        open_source=lambda: open_image(run.image, options),
+        engine=engine_of_tiles(run.engine),
+        aoi=run.plan.aoi,
+        batch=run.plan.batch,
+        readers=options.readers,
+        watch=run.watch,
+    )
     with closing(stream.run(tiles)) as results:
         pieces = _count_tiles(run, results)
         if isinstance(run.engine, BlendedEngine):
@@ -80,6 +75,17 @@ def _keep_parts(
             for pixels in keep_part(run, part, group):
                 yield part, pixels
             yield part, 0
+
+
+def _list_all(run: Run, parts: Sequence[Window]) -> Callable[[], Iterator[tuple[Window, Tile]]]:
+    """The tiles of parts, listed anew at each call: all at once they would take 450 bytes each."""
+
+    def tiles() -> Iterator[tuple[Window, Tile]]:
+        for part in parts:
+            for tile in list_tiles(run.plan, part, run.engine, run.scene):
+                yield part, tile
+
+    return tiles
 
 
 def _count_tiles(run: Run, results: Iterable[PredictedTile]) -> Iterator[PredictedTile]:

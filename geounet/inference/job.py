@@ -7,15 +7,17 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from geounet.errors import InputError, UsageError
+from geounet.errors import InputError, ResourceError, UsageError
 from geounet.raster import (
     LOCK_FILE,
+    FolderLock,
     Window,
+    flush,
     guard_writing,
     is_whole,
     locked_folder,
@@ -29,8 +31,8 @@ JOB_FILE, PARTIAL_FILE = "job.json", "job.json.partial"
 MAX_NAME = 240
 """Bytes of an output's name: file systems take 255, and ".aux.xml" or ".parts" is added to it."""
 
-_PART_NAME = re.compile(r"\.?[a-z-]+-[0-9]{9}\.tif")
-"""With which parts begin, and their temporary files."""
+_PART_NAME = re.compile(r"\.*[a-z-]+-[0-9]{9}\.tif")
+"""With which parts begin, and with dots before it drafts and temporary files."""
 
 JOB_TAG = "GEOUNET_JOB"
 """GDAL metadata item of an output: the digest of its job's fingerprint."""
@@ -43,14 +45,38 @@ class Job:
     Attributes:
         folder: `OUT.parts/`.
         cut: how the run that began the job cuts it.
+        draft: what the drafts of a process are called by that does not hold the folder's lock: it
+            computes parts, and whoever holds the lock publishes them; empty: the parts themselves.
     """
 
     folder: Path
     cut: Mapping[str, Any]
+    draft: str = ""
 
     def part_path(self, kind: str, part: Window) -> Path:
         """The file of a part of an output ("mask", "confidence")."""
-        return self.folder / f"{kind}-{part.row_off:09d}.tif"
+        name = f"{kind}-{part.row_off:09d}.tif"
+        return self.folder / (f".{name}.{self.draft}" if self.draft else name)
+
+    def publish_draft(self, kinds: Iterable[str], part: Window, draft: str) -> None:
+        """Make a draft the part; the mask, with which it is done, comes last of the kinds.
+
+        Raises:
+            ResourceError: it is not there.
+        """
+        drafted = replace(self, draft=draft)
+        for kind in kinds:
+            path = self.part_path(kind, part)
+            with guard_writing(path):
+                drafted.part_path(kind, part).replace(path)
+        flush(self.folder)
+
+    def discard_draft(self, kinds: Iterable[str], part: Window, draft: str) -> None:
+        """Remove a draft, if it is there."""
+        drafted = replace(self, draft=draft)
+        for kind in kinds:
+            with suppress(OSError):
+                drafted.part_path(kind, part).unlink()
 
     def is_done(self, kinds: tuple[str, ...], part: Window) -> bool:
         """Whether all outputs of a part are on disk, and not cut off by whoever copied them."""
@@ -67,39 +93,45 @@ class Job:
 
 
 @contextmanager
-def lock_job(output: Path) -> Iterator[None]:
+def lock_job(output: Path, *, shared: bool = False) -> Iterator[FolderLock]:
     """Keep other runs away from an output meanwhile: from its parts folder, which is made.
+
+    Shards share the lock: the first one is alone until it has begun the job.
 
     Raises:
         ResourceError: another run is writing the output, or the folder cannot be made.
     """
-    with locked_folder(_name_folder(output), output):
-        yield
+    with locked_folder(_name_folder(output), output, shared=shared) as lock:
+        yield lock
 
 
 def open_job(
-    output: Path, fingerprint: Mapping[str, Any], cut: Mapping[str, Any], *, overwrite: bool
+    lock: FolderLock, fingerprint: Mapping[str, Any], cut: Mapping[str, Any], *, overwrite: bool
 ) -> Job:
-    """Begin a job, or go on with the same one; inside `lock_job`.
+    """Begin a job, or go on with the same one.
 
     Args:
-        output: the file that the parts will become.
+        lock: of the output that the parts will become, as `lock_job`.
         fingerprint: everything that can change a pixel of the result, as JSON.
         cut: of a job that begins, as `describe_cut`; one that goes on keeps its own.
         overwrite: discard another job's parts rather than refuse them.
 
     Raises:
         InputError: the folder holds another job's parts.
-        ResourceError: it cannot be made.
+        ResourceError: it cannot be made, or shards of another run are at work there.
     """
-    if job := find_job(output, fingerprint):
+    if job := find_job(lock.output, fingerprint):
         return job
-    folder = _name_folder(output)
-    found = _read_job(folder)
-    begun = {PARTIAL_FILE, LOCK_FILE}  # killed before it began
-    if {file.name for file in folder.iterdir()} - begun and not overwrite:
+    folder = _name_folder(lock.output)
+    difference = describe_difference(lock.output, fingerprint)
+    if not lock.is_alone:
+        raise ResourceError(
+            f"{folder}: shards of another run ({difference}) are at work there; wait for their "
+            "end, or choose another output"
+        )
+    if any(map(_is_kept, folder.iterdir())) and not overwrite:
         raise InputError(
-            f"{folder} holds the parts of another run ({_difference(found, fingerprint)}); "
+            f"{folder} holds the parts of another run ({difference}); "
             "finish that run, or discard them with --overwrite"
         )
     content = {"format": JOB_FORMAT, "fingerprint": fingerprint, "cut": cut}
@@ -195,7 +227,15 @@ def _read_job(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def _difference(found: Mapping[str, Any] | None, fingerprint: Mapping[str, Any]) -> str:
+def _is_kept(file: Path) -> bool:
+    """Whether a file is more than what a kill leaves before a job begins, or a draft."""
+    is_passing = file.name.startswith(".") and _PART_NAME.match(file.name)
+    return not is_passing and file.name not in (PARTIAL_FILE, LOCK_FILE)
+
+
+def describe_difference(output: Path, fingerprint: Mapping[str, Any]) -> str:
+    """In what an output's job is another one, for messages."""
+    found = _read_job(_name_folder(output))
     if found is None:
         return "without a readable job.json"
     now, then = json.loads(json.dumps(fingerprint)), found["fingerprint"]

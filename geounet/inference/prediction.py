@@ -7,19 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
 
+from geounet.inference.beginning import Begun, begin_run, outline_run
 from geounet.inference.computing import compute_parts
 from geounet.inference.finishing import assemble_outputs
-from geounet.inference.following import refuse_polygons, start_polygons
-from geounet.inference.job import find_finished, lock_job, open_job, refuse_existing
+from geounet.inference.following import Polygons, start_polygons
+from geounet.inference.job import lock_job
 from geounet.inference.loading import ModelLike
 from geounet.inference.options import PredictOptions
-from geounet.inference.plan import adopt_cut, describe_cut, list_parts
-from geounet.inference.preparation import ImageLike, check_outputs, image_of, prepare
-from geounet.inference.provenance import make_fingerprint, make_tags
-from geounet.inference.run import Run
+from geounet.inference.preparation import ImageLike, check_outputs, prepare
+from geounet.inference.provenance import make_tags
 from geounet.inference.summary import PredictSummary, summarize
 from geounet.progress import Progress, ProgressCallback, ignore_progress
-from geounet.raster import clear_workspace
+from geounet.raster import Window, clear_workspace
 
 
 def predict(
@@ -55,36 +54,48 @@ def predict(
     outputs = check_outputs(image, Path(output), options)
     with (
         start_polygons(options) as polygons,
-        prepare(image, model, options) as (scene, models, engine, plan),
-        lock_job(outputs["mask"]),
+        prepare(image, model, options) as prepared,
+        lock_job(outputs["mask"]) as lock,
     ):
-        fingerprint = make_fingerprint(scene, models, engine, plan, options)
-        finished = set() if options.overwrite else find_finished(outputs.values(), fingerprint)
-        if not options.overwrite:
-            refuse_existing(path for path in outputs.values() if path not in finished)
-            refuse_polygons(outputs, finished, options.polygons)
-        list_parts(plan, engine, scene)  # refuses what has none, before it begins
-        cut = describe_cut(plan, options)
-        job = open_job(outputs["mask"], fingerprint, cut, overwrite=options.overwrite)
-        plan = adopt_cut(plan, job.cut, engine, options)
-        run = Run(image_of(image, scene), scene, models, engine, plan, job, outputs)
-        run.watch.seconds["prepare"] = time.perf_counter() - started
-        parts = list_parts(plan, engine, scene)
-        if finished >= set(outputs.values()):
-            run.was_done, missing = True, []
-            run.count_classes(outputs["mask"])
-            for path in finished:
-                clear_workspace(path)
-        else:
-            missing = [part for part in parts if not job.is_done(tuple(outputs), part)]
-            polygons.begin(run, parts, missing)
-            for part in set(parts) - set(missing):
-                run.count_classes(job.part_path("mask", part))
-            compute_parts(run, missing, options, progress, stop, polygons.add)
-            progress(Progress("assemble", 0, None, "px"))
-            with run.watch.measure("assemble"):
-                assemble_outputs(run, parts, make_tags(fingerprint, models, engine, options))
-        polygons.finish(run, progress)
-        job.remove()
-    resumed = len(parts) - len(missing)
-    return summarize(run, options, resumed, time.perf_counter() - started)
+        outline = outline_run(prepared, options)
+        begun = begin_run(image, prepared, outputs, options, outline, lock)
+        begun.run.watch.seconds["prepare"] = time.perf_counter() - started
+        missing = begun.find_missing()
+        if not begun.is_finished:
+            resume_parts(begun, missing, polygons)
+            compute_parts(begun.run, missing, options, progress, stop, polygons.add)
+        finish_run(begun, options, polygons, progress)
+    resumed = len(begun.parts) - len(missing)
+    return summarize(begun.run, options, resumed, time.perf_counter() - started)
+
+
+def resume_parts(begun: Begun, missing: Sequence[Window], polygons: Polygons) -> None:
+    """Take in the parts that an earlier run has kept."""
+    run = begun.run
+    polygons.begin(run, begun.parts, missing)
+    for part in set(begun.parts) - set(missing):
+        run.count_classes(run.job.part_path("mask", part))
+
+
+def finish_run(
+    begun: Begun, options: PredictOptions, polygons: Polygons, progress: ProgressCallback
+) -> None:
+    """Make the outputs of the parts, which are all on disk, and remove these.
+
+    Raises:
+        ResourceError: something cannot be written.
+        GeounetError: what making polygons has failed with.
+    """
+    run, outline = begun.run, begun.outline
+    if begun.is_finished:
+        run.was_done = True
+        run.count_classes(run.outputs["mask"])
+        for path in run.outputs.values():
+            clear_workspace(path)
+    else:
+        progress(Progress("assemble", 0, None, "px"))
+        tags = make_tags(outline.fingerprint, run.models, run.engine, options)
+        with run.watch.measure("assemble"):
+            assemble_outputs(run, begun.parts, tags)
+    polygons.finish(run, progress)
+    run.job.remove()

@@ -18,6 +18,7 @@ from .listing import SCENE_SUFFIXES as SCENE_SUFFIXES
 from .listing import list_scenes as list_scenes
 from .listing import list_skipped as list_skipped
 from .locking import LOCK_FILE as LOCK_FILE
+from .locking import FolderLock as FolderLock
 from .locking import locked_folder as locked_folder
 from .mosaic import Mosaic as Mosaic
 from .mosaic import read_parts as read_parts
@@ -39,6 +40,7 @@ from .warping import open_warped as open_warped
 from .window import Window as Window
 from .window import mirror_indices as mirror_indices
 from .writing import WriteWindow as WriteWindow
+from .writing import flush as flush
 from .writing import guard_writing as guard_writing
 from .writing import is_whole as is_whole
 from .writing import open_part as open_part
