@@ -15,10 +15,10 @@ from geounet.raster import Window, pixel_grid
 from geounet.training.balance import OVERSAMPLING, centre_window, fill_equally, make_anchors
 from geounet.training.chips import ChipPlan, ChipStream, make_lookup, read_chip
 from geounet.training.content import ContentBuilder, plan_numbering
-from geounet.training.datasets import Pair
 from geounet.training.room import find_room
 from geounet.training.sources import Reading, SourceReader, find_sources
 from geounet.vector import LabelOptions
+from geounet.vector.datasets import Pair
 
 CLASSES = make_classes(["background", "field", "house"])
 READING = Reading(None, CLASSES, LabelOptions())

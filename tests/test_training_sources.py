@@ -17,11 +17,11 @@ from geounet.models import load_model
 from geounet.raster import Window
 from geounet.training import TrainOptions, train
 from geounet.training.chips import ChipPlan
-from geounet.training.datasets import Pair, find_dataset
 from geounet.training.room import find_room
 from geounet.training.sources import OPEN_PAIRS, Reading, SourceReader, find_sources
 from geounet.training.task import find_inputs
 from geounet.vector import LabelOptions, resolve_legend
+from geounet.vector.datasets import Pair, find_dataset
 
 TILES = Path(__file__).parents[2] / "shared" / "data" / "banepa" / "tiles"
 

@@ -9,11 +9,11 @@ from shapely import box
 from geounet.classes import make_classes
 from geounet.errors import InputError
 from geounet.raster import Window
-from geounet.training.datasets import Pair
 from geounet.training.room import find_room
 from geounet.training.sources import Reading, SourceReader, find_sources
 from geounet.training.statistics import Moments, _thin, measure_rooms
 from geounet.vector import LabelOptions
+from geounet.vector.datasets import Pair
 
 READING = Reading(None, make_classes(["a", "b"], values=[1, 4]), LabelOptions())
 

@@ -17,11 +17,11 @@ from shapely.geometry.base import BaseGeometry
 from geounet.classes import NODATA, ClassInfo
 from geounet.errors import InputError
 from geounet.raster import Bounds, Grid, Scene, Window, open_scene
-from geounet.training.datasets import Pair
 from geounet.training.footprints import Area
 from geounet.vector import (
     LabelOptions,
     Labels,
+    Pair,
     is_vectors,
     open_labels,
     rasterize_inside,

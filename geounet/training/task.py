@@ -16,7 +16,6 @@ from geounet.progress import ProgressCallback
 from geounet.training.balance import Anchors, make_anchors
 from geounet.training.chips import ChipPlan
 from geounet.training.content import plan_numbering
-from geounet.training.datasets import Pair, find_dataset
 from geounet.training.options import TrainOptions
 from geounet.training.run_folder import CONTENT, open_run_folder
 from geounet.training.sources import Reading, Source, find_sources
@@ -24,7 +23,14 @@ from geounet.training.split import Split
 from geounet.training.statistics import Statistics
 from geounet.training.survey import Survey, survey_inputs
 from geounet.training.survey_file import dump_survey, load_survey, make_key
-from geounet.vector import BACKGROUND, Legend, is_vectors, resolve_legend
+from geounet.vector import (
+    BACKGROUND,
+    Legend,
+    Pair,
+    find_dataset,
+    is_vectors,
+    resolve_legend,
+)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,9 @@ from .attributes import Measures as Measures
 from .attributes import measure_polygons as measure_polygons
 from .class_declaration import parse_classes as parse_classes
 from .compiling import compiled as compiled
+from .datasets import Pair as Pair
+from .datasets import find_dataset as find_dataset
+from .datasets import find_test as find_test
 from .following import Follower as Follower
 from .following import Order as Order
 from .following import start_follower as start_follower

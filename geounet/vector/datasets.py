@@ -11,7 +11,7 @@ from pathlib import Path
 
 from geounet.errors import InputError, UsageError
 from geounet.raster import find_local, list_scenes
-from geounet.vector import match_labels
+from geounet.vector.matching import match_labels
 
 LAYOUT = "train/images, train/masks, val/images, val/masks, test/images, test/masks"
 
@@ -87,6 +87,33 @@ def find_dataset(
     return Dataset(dataset.training, dataset.validation or validation, dataset.test)
 
 
+def find_test(paths: Sequence[str | Path]) -> tuple[Pair, ...]:
+    """The test images of a folder laid out in splits, of its `test`, or of a CSV, with labels.
+
+    Raises:
+        UsageError: it is no such folder or CSV, so that there are no labels.
+        InputError: it has no test images, or they and their labels do not match.
+    """
+    if len(paths) != 1 or not _holds_dataset(paths[0]):
+        raise UsageError(
+            "there are no labels; give them with --labels, or give one folder with test/images, "
+            f"test/masks and a model, or one CSV with the columns {','.join(COLUMNS[:3])}"
+        )
+    path = Path(paths[0])
+    if not path.is_dir():
+        found = tuple(_read_pairs(path)["test"])
+    elif (path / "images").is_dir():
+        found = tuple(_read_split(path.parent, [path.name]))
+    else:
+        found = tuple(_read_split(path, SPLITS["test"]))
+    if not found:
+        raise InputError(
+            f"{path} has no test images with labels; lay them out as test/images and test/masks, "
+            "or give images and --labels"
+        )
+    return found
+
+
 def read_layout(folder: Path) -> Dataset:
     """A folder with `train/images` and `train/masks`, perhaps also `val/...` and `test/...`.
 
@@ -114,15 +141,21 @@ def read_manifest(path: Path) -> Dataset:
     Raises:
         InputError: it cannot be read, lacks a column, or a row cannot be meant.
     """
+    pairs = _read_pairs(path)
+    if not pairs["train"]:
+        raise InputError(f"{path} has no row with split train; add some")
+    return Dataset(*map(tuple, pairs.values()))
+
+
+def _read_pairs(path: Path) -> dict[str, list[Pair]]:
+    """The rows of a CSV by split."""
     pairs: dict[str, list[Pair]] = {split: [] for split in SPLITS}
     for line, row in _read_rows(path):
         where = f"{path}, line {line}"
         split = _parse_split(row.get("split") or "train", where)
         image, labels = (_resolve(path, row[column], where, column) for column in COLUMNS[:2])
         pairs[split].append(Pair(image, labels, _parse_weight(row.get("weight") or "1", where)))
-    if not pairs["train"]:
-        raise InputError(f"{path} has no row with split train; add some")
-    return Dataset(*map(tuple, pairs.values()))
+    return pairs
 
 
 def _holds_dataset(path: str | Path) -> bool:
