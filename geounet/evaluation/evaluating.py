@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from geounet.evaluation.bootstrap import MIN_BLOCKS
 from geounet.evaluation.counting import SceneSums, count_scene, list_compared
 from geounet.evaluation.families import check_metrics, choose_families
 from geounet.evaluation.family import Family
-from geounet.evaluation.jobs import Job, choose_block_px, plan_jobs
+from geounet.evaluation.jobs import Job, Source, choose_block_px, find_pairs, plan_jobs
 from geounet.evaluation.naming import resolve_name
 from geounet.evaluation.options import EvaluateOptions
+from geounet.evaluation.outputs import check_outputs, write_csv
 from geounet.evaluation.results import (
     Blocks,
     Comparison,
@@ -63,7 +65,7 @@ class _Task:
 
 def evaluate(
     masks: str | Path | Sequence[str | Path],
-    labels: str | Path | Sequence[str | Path],
+    labels: str | Path | Sequence[str | Path] = (),
     options: EvaluateOptions = EvaluateOptions(),  # noqa: B008  frozen
     progress: ProgressCallback = ignore_progress,
 ) -> Evaluation:
@@ -74,23 +76,55 @@ def evaluate(
     are warped (nearest) onto the mask's, which `notes` say.
 
     Args:
-        masks: class rasters, 255 or nodata where there is no data.
+        masks: class rasters, 255 or nodata where there is no data, or folders of them. With
+            `options.model` images, or one folder laid out in splits, or a CSV of such.
         labels: rasters or vectors: one per mask in the same order, one folder matched by name, or
-            one file for all.
+            one file for all; none: those of the test images of such a folder.
         options: classes, area, metrics, how to understand the labels.
         progress: called after every window.
 
     Raises:
         UsageError: an option cannot be meant.
         InputError: a file cannot be used, a value is of no class, or the area has no pixel.
+        ModelError: the model cannot be used, or does not fit an image.
+        ResourceError: memory, disk or device.
     """
     check_metrics(options.metrics)
-    jobs, notes = plan_jobs(_as_list(masks), _as_list(labels), options)
+    named = tuple((resolve_name(name), least) for name, least in options.fail_under)
+    options = replace(options, fail_under=named)
+    pairs = find_pairs(masks, labels)
+    inputs = [file for pair in pairs for file in pair]
+    check_outputs([options.csv], inputs, overwrite=options.overwrite)
+    with _open_jobs(pairs, options, progress) as (jobs, notes):
+        evaluation = _evaluate(jobs, notes, options, progress)
+        if options.csv is not None:
+            write_csv(evaluation, options.csv)
+        return evaluation
+
+
+@contextmanager
+def _open_jobs(
+    pairs: Sequence[tuple[Source, Source]], options: EvaluateOptions, progress: ProgressCallback
+) -> Iterator[tuple[list[Job], list[str]]]:
+    """The jobs, and notes on what was left out; masks of a model are there until it is left."""
+    if not options.model:
+        yield plan_jobs(pairs, options)
+        return
+    from geounet.evaluation.mapping import mapped_jobs  # brings torch with it
+
+    with mapped_jobs(pairs, options, progress) as jobs:
+        yield jobs
+
+
+def _evaluate(
+    jobs: Sequence[Job], notes: Sequence[str], options: EvaluateOptions, progress: ProgressCallback
+) -> Evaluation:
     legend = find_legend(
         [(job.mask, job.labels) for job in jobs], [job.grid for job in jobs], options
     )
-    named = tuple((resolve_name(name), least) for name, least in options.fail_under)
-    options = replace(options, fail_under=named)
+    if options.model:
+        found = tuple(job.scores for job in jobs if job.scores is not None)
+        options = replace(options, model=(), masks=None, scores=found)
     families = choose_families(legend.classes, options)
     size = sum(family.size for family in families)
     block_px = choose_block_px(jobs, size, options.block)
@@ -126,6 +160,8 @@ def _conclude(
             blocks=_place_blocks(task, job, one),
             notes=_list_notes(task, job, one, results),
             scores=None if job.scores is None else str(job.scores),
+            image=None if job.image is None else str(job.image),
+            is_kept=job.is_kept,
         )
         for job, one, results in zip(jobs, sums, alone, strict=True)
     )
@@ -179,16 +215,16 @@ def _list_notes(task: _Task, job: Job, sums: SceneSums, results: Results) -> tup
     )
     notes = [f"{job.labels}: {note}" for note in about_labels if note is not None]
     if unpredicted := int(sums.unpredicted.sum()):
-        notes.append(f"{job.mask}: no data in {unpredicted} labelled pixels, which do not count")
+        notes.append(f"{job.name}: no data in {unpredicted} labelled pixels, which do not count")
     if sums.other_note is not None:
         notes.append(f"{job.other}: {sums.other_note}")
     if sums.left_out:
         notes.append(
-            f"{job.other}: no data in {sums.left_out} pixels that {job.mask} has; only what both "
+            f"{job.other}: no data in {sums.left_out} pixels that {job.name} has; only what both "
             "have counts"
         )
     if not sums.blocks:
-        notes.append(f"{job.mask}: no pixel has both a label and a class")
+        notes.append(f"{job.name}: no pixel has both a label and a class")
     return tuple(notes)
 
 
@@ -218,7 +254,3 @@ def _agreement(sums: SceneSums) -> NDArray[np.int64]:
 def _add_up(arrays: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     total: NDArray[np.int64] = np.sum(arrays, axis=0)
     return total
-
-
-def _as_list(paths: str | Path | Sequence[str | Path]) -> list[str | Path]:
-    return [paths] if isinstance(paths, str | Path) else list(paths)

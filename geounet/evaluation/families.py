@@ -14,6 +14,9 @@ from geounet.evaluation.probability import ProbabilityFamily, choose_steps
 
 Classes = tuple[ClassInfo, ...]
 
+PROBABILITY = "probability"
+"""The family that needs scores."""
+
 FAMILIES: dict[str, Callable[[Classes, EvaluateOptions], Family]] = {
     "pixel": lambda classes, _: PixelFamily(classes),
     "probability": lambda classes, options: ProbabilityFamily(
@@ -29,21 +32,32 @@ def choose_families(classes: Classes, options: EvaluateOptions) -> tuple[Family,
     Raises:
         UsageError: there is no such family, or no such metric to fail under.
     """
+    wanted = choose_names(classes, options)
+    if PROBABILITY in wanted and not options.scores:
+        raise UsageError("metrics of probabilities need these; give them with --scores")
+    return tuple(make(classes, options) for name, make in FAMILIES.items() if name in wanted)
+
+
+def choose_names(classes: Classes, options: EvaluateOptions) -> set[str]:
+    """The names of these families; the scores may be yet to come, of a model.
+
+    Raises:
+        UsageError: likewise.
+    """
     check_metrics(options.metrics)
-    every = [make(classes, options) for make in FAMILIES.values()]
     wanted = {"pixel", *options.metrics}
     if options.scores:
-        wanted.add("probability")
+        wanted.add(PROBABILITY)
     if ALL in wanted:
-        wanted |= FAMILIES.keys() - (set() if options.scores else {"probability"})
+        has_scores = options.scores or options.model
+        wanted |= FAMILIES.keys() - (set() if has_scores else {PROBABILITY})
+    every = [make(classes, options) for make in FAMILIES.values()] if options.fail_under else []
     names = {name: family.name for family in every for name in list_names(family)}
     for name, _ in options.fail_under:
         if name not in names:
             raise refuse_name(name, tuple(names), classes)
         wanted.add(names[name])
-    if "probability" in wanted and not options.scores:
-        raise UsageError("metrics of probabilities need these; give them with --scores")
-    return tuple(family for family in every if family.name in wanted)
+    return wanted - {ALL}
 
 
 def check_metrics(metrics: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import fspath
 from pathlib import Path
 
 from shapely.geometry.base import BaseGeometry
@@ -11,7 +12,7 @@ from shapely.geometry.base import BaseGeometry
 from geounet.errors import InputError, UsageError
 from geounet.evaluation.options import EvaluateOptions
 from geounet.raster import Grid, Window, list_scenes, name_of, open_scene
-from geounet.vector import match_labels, read_aoi
+from geounet.vector import find_test, match_labels, read_aoi
 
 Source = str | Path
 
@@ -37,6 +38,8 @@ class Job:
         aoi: polygons in which they count; None: everywhere.
         scores: file of the probabilities, if there is one.
         other: mask to compare with, if there is one.
+        image: what the mask was made of, if it was now.
+        is_kept: whether the mask stays.
     """
 
     mask: Source
@@ -46,36 +49,57 @@ class Job:
     aoi: BaseGeometry | None
     scores: Source | None = None
     other: Source | None = None
+    image: Source | None = None
+    is_kept: bool = True
+
+    @property
+    def name(self) -> Source:
+        """What messages call it: the mask, or the image of one that does not stay."""
+        return self.mask if self.image is None or self.is_kept else self.image
 
 
 def plan_jobs(
-    masks: Sequence[Source], labels: Sequence[Source], options: EvaluateOptions
+    pairs: Sequence[tuple[Source, Source]], options: EvaluateOptions
 ) -> tuple[list[Job], list[str]]:
-    """The masks that have pixels in the area, and a note for each that has none.
+    """The masks, with labels, that have pixels in the area; a note for each that has none.
 
     Raises:
         UsageError: files do not match.
         InputError: a file cannot be used, or no mask has pixels in the area.
     """
+    masks = [mask for mask, _ in pairs]
     scores = _match("--scores", options.scores, masks)
     others = _match("--compare", options.compare, masks)
     jobs, outside = [], []
-    for (mask, label), score, other in zip(
-        match_labels(masks, labels), scores, others, strict=True
-    ):
-        grid = read_mask_grid(mask)
+    for (mask, labels), score, other in zip(pairs, scores, others, strict=True):
+        grid = _read_mask_grid(mask)
         try:
             area, aoi = limit_area(mask, grid, options)
         except InputError as error:  # other masks may lie there
             outside.append(error)
             continue
-        jobs.append(Job(mask, label, grid, area, aoi, score, other))
+        jobs.append(Job(mask, labels, grid, area, aoi, score, other))
     if not jobs:
         raise outside[0]
     return jobs, [f"left out: {error}" for error in outside]
 
 
-def read_mask_grid(mask: Source) -> Grid:
+def find_pairs(
+    masks: Source | Sequence[Source], labels: Source | Sequence[Source]
+) -> list[tuple[Source, Source]]:
+    """Masks, or images, with their labels; without labels those of a folder laid out in splits.
+
+    Raises:
+        UsageError: there are no labels.
+        InputError: they do not match.
+    """
+    given, labels = _as_list(masks), _as_list(labels)
+    if not labels:
+        return [(pair.image, pair.labels) for pair in find_test(given)]
+    return match_labels([scene for mask in given for scene in list_scenes(fspath(mask))], labels)
+
+
+def _read_mask_grid(mask: Source) -> Grid:
     """The grid of a mask.
 
     Raises:
@@ -117,6 +141,10 @@ def choose_block_px(jobs: Sequence[Job], size: int, wanted: int | None) -> int:
     while side < largest and sum(_count_blocks(job.area, side) for job in jobs) > most:
         side *= 2
     return side
+
+
+def _as_list(paths: Source | Sequence[Source]) -> list[Source]:
+    return [paths] if isinstance(paths, str | Path) else list(paths)
 
 
 def _count_blocks(area: Window, side: int) -> int:

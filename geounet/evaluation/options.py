@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geounet.errors import UsageError
+from geounet.inference.options import PredictOptions
 from geounet.vector.label_options import LabelOptions
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ class EvaluateOptions:
         seed: of the draws.
         fail_under: pairs of a metric and what it should be at least, see `Evaluation.below`. It
             brings the metric's family with it.
+        model: model files: the masks are images, which they map first (several: an ensemble).
+        masks: folder to keep these masks in; None: they are removed.
+        predict_options: how to map; AOI, bbox and overwrite are those here.
+        csv: also write all numbers here, a row per mask and metric.
+        overwrite: replace existing outputs, and masks in the folder of another model or image.
     """
 
     classes: str | None = None
@@ -50,6 +56,11 @@ class EvaluateOptions:
     block: int | None = None
     seed: int = 0
     fail_under: tuple[tuple[str, float], ...] = ()
+    model: tuple[str | Path, ...] = ()
+    masks: str | Path | None = None
+    predict_options: PredictOptions = PredictOptions()  # noqa: RUF009  frozen
+    csv: str | Path | None = None
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
         if self.bootstrap < 100:
@@ -58,3 +69,7 @@ class EvaluateOptions:
             raise UsageError(f"--block is {self.block}; give a positive number of pixels")
         if self.seed < 0:
             raise UsageError(f"--seed is {self.seed}; give 0 or more")
+        if self.masks is not None and not self.model:
+            raise UsageError("--masks keeps what --model maps; give a model, or leave it out")
+        if self.model and self.scores:
+            raise UsageError("--model makes scores of its own; ask for them: --metrics probability")

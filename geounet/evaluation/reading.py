@@ -79,11 +79,11 @@ def read_pieces(job: Job, legend: Legend, halo: int) -> Iterator[Reading]:
     with ExitStack() as stack:
         mask = stack.enter_context(open_labels(job.mask, job.grid, classes, as_mask))
         labels = stack.enter_context(
-            open_labels(job.labels, job.grid, classes, legend.options, scene=job.mask)
+            open_labels(job.labels, job.grid, classes, legend.options, scene=job.name)
         )
         other = scores = None
         if job.other is not None:
-            opened = open_labels(job.other, job.grid, classes, as_mask, scene=job.mask)
+            opened = open_labels(job.other, job.grid, classes, as_mask, scene=job.name)
             other = stack.enter_context(opened)
         if job.scores is not None:
             scores = stack.enter_context(_open_scores(job, classes))
@@ -169,7 +169,7 @@ def _open_scores(job: Job, classes: tuple[ClassInfo, ...]) -> Scene:
             )
         if not scores.grid.matches(job.grid):
             raise InputError(
-                f"{path} does not have the pixels of {job.mask}; give the scores that predict "
+                f"{path} does not have the pixels of {job.name}; give the scores that predict "
                 "wrote with it"
             )
     except InputError:

@@ -88,6 +88,8 @@ class SceneEvaluation:
         blocks: where they come from.
         notes: what was done to bring the two together.
         scores: the file of probabilities, if there is one.
+        image: what the mask was made of, if it was now.
+        is_kept: whether mask and scores are still there afterwards.
     """
 
     mask: str
@@ -96,6 +98,13 @@ class SceneEvaluation:
     blocks: Blocks
     notes: tuple[str, ...]
     scores: str | None = None
+    image: str | None = None
+    is_kept: bool = True
+
+    @property
+    def name(self) -> str:
+        """The mask, or the image of one that is not kept."""
+        return self.mask if self.image is None or self.is_kept else self.image
 
     @property
     def confusion(self) -> ConfusionMatrix:
@@ -109,7 +118,8 @@ class SceneEvaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
-        files = {"mask": self.mask, "labels": self.labels, "scores": self.scores}
+        mask, scores = (self.mask, self.scores) if self.is_kept else (None, None)
+        files = {"image": self.image, "mask": mask, "labels": self.labels, "scores": scores}
         numbers = self.results.to_dict()
         return {**files, "blocks": len(self.blocks.windows), **numbers, "notes": list(self.notes)}
 
