@@ -187,7 +187,7 @@ class ObjectAccumulator:
 
     def _columns(self, table: Table) -> NDArray[np.int64]:
         """Where in the sums those of each object's class begin."""
-        order = np.zeros(256, np.int64)
+        order: NDArray[np.int64] = np.zeros(256, np.int64)
         order[self._family.positions] = np.arange(len(self._family.positions))
         columns: NDArray[np.int64] = order[table.values] * WIDTH
         return columns
@@ -195,7 +195,9 @@ class ObjectAccumulator:
     def _sizes(self, table: Table) -> NDArray[np.int64]:
         """0, 1, 2: small, medium, large."""
         # as long on the ground as a whole number of pixels is not below that number
-        return np.digitize(table.pixels * (1 + 1e-9), self._bounds).astype(np.int64)
+        areas = table.pixels.astype(np.float64) * (1 + 1e-9)
+        sizes: NDArray[np.int64] = np.digitize(areas, self._bounds).astype(np.int64)
+        return sizes
 
 
 def find_splits(
