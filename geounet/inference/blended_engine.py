@@ -58,7 +58,7 @@ class BlendedEngine:
 
     def __init__(self, tiles: Engine, members: Members, request: Request, blend: Blend) -> None:
         self.tiles, self.request, self.blend = tiles, request, blend
-        self.name = _name_engines(tiles, members)
+        self.name = name_engines(tiles, members)
         self.runtime, self.classes, self.ahead = tiles.runtime, tiles.classes, tiles.ahead
         self.geometry = Geometry(blend.step, margin=blend.rim, read_margin=blend.rim, spare=0)
         self.stride = find_stride(members)
@@ -157,7 +157,7 @@ def fix_precision(members: Members, runtime: Runtime, asked: str) -> Runtime:
         return runtime
     if asked not in ("auto", "float32"):
         raise UsageError(
-            f"--precision {asked}: a .onnx or .pt2 file keeps the precision it was exported in; "
+            f"--precision {asked}: an exported file keeps the precision it was exported in; "
             "leave --precision out"
         )
     return Runtime(runtime.device, "float32")
@@ -237,15 +237,10 @@ def _list(sides: set[int | None]) -> str:
     return " and ".join(sorted(map(str, sides)))
 
 
-def _name_engines(tiles: Engine, members: Members) -> str:
-    """The word of `--engine`, or what runs an ONNX file."""
-    names = {
-        "onnxruntime"
-        if isinstance(network, ForeignNetwork) and network.needs_onnxruntime
-        else tiles.name
-        for network, _ in members
-    }
-    return " and ".join(sorted(names))
+def name_engines(tiles: Engine, members: Members) -> str:
+    """The word of `--engine`, or what runs an exported file."""
+    files = [network.engine if is_file(network) else None for network, _ in members]
+    return " and ".join(sorted({str(name or tiles.name) for name in files}))
 
 
 def _quantise(probability: NDArray[np.float32], has_data: NDArray[np.bool_]) -> NDArray[np.uint8]:

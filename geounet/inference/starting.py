@@ -16,6 +16,7 @@ from geounet.inference.blended_engine import (
     choose_blend,
     fix_precision,
     is_file,
+    name_engines,
     request_of_tiles,
 )
 from geounet.inference.blending import Blend
@@ -74,7 +75,7 @@ def start_engine(models: Sequence[Model], dtype: np.dtype[Any], options: Predict
     if is_openvino:
         check_openvino(runtime, dtype)
         if any(is_file(network) for network, _ in members):
-            raise UsageError("--engine openvino runs no .onnx or .pt2 file; leave --engine out")
+            raise UsageError("--engine openvino runs no exported file; leave --engine out")
     elif options.engine == "auto":
         is_openvino = fits_openvino(runtime, dtype) and not any(is_file(n) for n, _ in members)
     blend = choose_blend(members, options.tile)
@@ -112,4 +113,7 @@ def _make_engine(
         engine = CudaEngine(predictor, runtime)
     else:
         engine = TorchEngine(predictor, runtime)
-    return engine if blend is None else BlendedEngine(engine, members, request, blend)
+    if blend is not None:
+        return BlendedEngine(engine, members, request, blend)
+    engine.name = name_engines(engine, members)
+    return engine

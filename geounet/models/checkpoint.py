@@ -60,7 +60,7 @@ def save_model(path: Path, network: nn.Module, spec: ModelSpec) -> None:
 def read_spec(path: str | Path) -> ModelSpec:
     """The spec of a model file, without torch and without reading the weights.
 
-    That of a `.onnx` or `.pt2` file is the `.json` beside it.
+    That of a `.onnx`, `.pt2` or `.xml` file is inside, or in the `.json` beside it.
 
     Raises:
         ModelError: no such file, not safetensors (a pickle is not loaded), or no geounet spec.

@@ -103,7 +103,7 @@ class ExportedNetwork(nn.Module):
             result = call_operation(step.run, arguments)
             if len(step.results) == 1 and not step.is_list:
                 values[step.results[0]] = result
-            else:
+            elif step.results:  # what only checks sizes gives nothing
                 values.update(zip(step.results, result, strict=False))
             for name in step.last:
                 values.pop(name, None)

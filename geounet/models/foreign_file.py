@@ -1,7 +1,8 @@
-"""Networks of other makers: a `.onnx` or `.pt2` file, and its spec as JSON beside it.
+"""Networks as files of other tools: `.onnx`, `.pt2` or OpenVINO's `.xml`, with their spec.
 
-The spec of `net.onnx` is `net.json`: that of a geounet model, of which only bands and classes are
-indispensable. Neither file can run code.
+Files of `geounet export` carry it inside. That of another maker's `net.onnx` is `net.json` beside
+it: that of a geounet model, of which only bands and classes are indispensable. None of these files
+can run code.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from typing import Any
 
 from geounet.classes import make_classes
 from geounet.errors import ModelError, UsageError
+from geounet.models.foreign_inside import read_inside
 from geounet.models.spec import FORMAT_VERSION, ModelSpec
 
-SUFFIXES = (".onnx", ".pt2")
+SUFFIXES = (".onnx", ".pt2", ".xml")
 
 DEFAULTS: dict[str, Any] = {
     "format_version": FORMAT_VERSION,
@@ -28,41 +30,59 @@ DEFAULTS: dict[str, Any] = {
 }
 """What a spec beside a file need not say."""
 
-ARGUMENTS = {"tile": "side of the tiles", "output": '"scores" before softmax, or "probabilities"'}
+ARGUMENTS = {
+    "tile": "side of the tiles",
+    "output": '"scores" before softmax, or "probabilities"',
+    "normalisation": '"outside" of the file, or "inside": it takes the values of a scene',
+}
 """What the arguments of such a spec may say."""
+
+CHOICES = {"output": ("scores", "probabilities"), "normalisation": ("outside", "inside")}
 
 
 def is_foreign_file(path: Path) -> bool:
-    """Whether a model is a file that needs a spec beside it."""
+    """Whether a model is a file of a format that other tools have, too."""
     return path.suffix.lower() in SUFFIXES
 
 
 def find_spec_file(path: Path) -> Path:
-    """Where the spec of a foreign file is."""
+    """Where the spec of a foreign file is that carries none inside."""
     return path.with_suffix(".json")
 
 
 def read_foreign_spec(path: Path) -> ModelSpec:
-    """The spec beside a foreign file.
+    """The spec inside a foreign file, else the one beside it.
 
     Raises:
         ModelError: there is no such file or no spec, or the spec cannot be meant.
     """
     if not path.is_file():
-        raise ModelError(f"{path}: no such file; give a .onnx or .pt2 with its .json beside it")
+        raise ModelError(
+            f"{path}: no such file; give a model of `geounet train` or `geounet export`"
+        )
+    inside = read_inside(path)
+    if inside is not None:
+        return _parse(inside, path, path)
     beside = find_spec_file(path)
     if not beside.is_file():
         raise ModelError(
-            f"{path} has no spec beside it; write {beside.name} with the keys "
+            f"{path} has no spec inside or beside it; write {beside.name} with the keys "
             "bands: [{name, dtype, offset, scale}], classes: [{value, name, colour}] and, where "
             "they are known, pixel_size_m, stride, arguments: {tile, output}"
         )
     try:
-        content = json.loads(beside.read_text(encoding="utf-8"))
-        spec = ModelSpec.from_json(json.dumps(_complete(content, path)))
-    except (OSError, ValueError, TypeError, AttributeError, UsageError) as error:
+        text = beside.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
         raise ModelError(f"{beside}: {error}") from error
-    _check_arguments(beside, spec)
+    return _parse(text, path, beside)
+
+
+def _parse(text: str, path: Path, source: Path) -> ModelSpec:
+    try:
+        spec = ModelSpec.from_json(json.dumps(_complete(json.loads(text), path)))
+    except (ValueError, TypeError, AttributeError, UsageError) as error:
+        raise ModelError(f"{source}: {error}") from error
+    _check_arguments(source, spec)
     return spec
 
 
@@ -87,11 +107,15 @@ def check_input(path: Path, sizes: Sequence[int | None]) -> tuple[int | None, in
 
 def digest_foreign(path: Path) -> str:
     """SHA-256 of all that a foreign file consists of: itself, its spec, weights beside it."""
-    files = [path, find_spec_file(path)]
+    files = [path]
+    if read_inside(path) is None:
+        files.append(find_spec_file(path))
     if path.suffix.lower() == ".onnx":
         from geounet.models.onnx_network import list_external_files
 
         files += list_external_files(path)
+    elif path.suffix.lower() == ".xml":
+        files.append(path.with_suffix(".bin"))
     digest = hashlib.sha256()
     for one in files:
         with one.open("rb") as file:
@@ -106,7 +130,7 @@ def _complete(content: dict[str, Any], path: Path) -> dict[str, Any]:
     completed = {**DEFAULTS, "architecture": architecture, **content}
     if completed["architecture"] != architecture:
         raise ModelError(
-            f"its architecture is {completed['architecture']!r}, the file beside it {architecture}"
+            f"its architecture is {completed['architecture']!r}, that of the file {architecture}"
         )
     classes = completed["classes"]
     if all(isinstance(item, str) for item in classes):
@@ -121,7 +145,10 @@ def _check_arguments(beside: Path, spec: ModelSpec) -> None:
     if unknown := sorted(set(spec.arguments) - set(ARGUMENTS)):
         known = "; ".join(f"{name}: {meaning}" for name, meaning in ARGUMENTS.items())
         raise ModelError(f"{beside}: there is no argument {', '.join(unknown)}; there are {known}")
-    if spec.arguments.get("output", "scores") not in ("scores", "probabilities"):
-        raise ModelError(
-            f"{beside}: its output is {spec.arguments['output']!r}; it is {ARGUMENTS['output']}"
-        )
+    for name, choices in CHOICES.items():
+        if spec.arguments.get(name, choices[0]) not in choices:
+            raise ModelError(
+                f"{beside}: its {name} is {spec.arguments[name]!r}; it is {ARGUMENTS[name]}"
+            )
+    if spec.margin is not None and not (isinstance(spec.margin, int) and spec.margin >= 0):
+        raise ModelError(f"{beside}: its margin is {spec.margin!r}; it is a number of pixels")

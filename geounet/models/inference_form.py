@@ -15,9 +15,7 @@ def to_inference_form(network: nn.Module) -> nn.Module:
     changes them by rounding only.
     """
     network = copy.deepcopy(network).eval()
-    for module in list(network.modules()):
-        if isinstance(module, nn.Sequential):
-            _fold_batchnorm(module)
+    fold_batchnorm(network)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             module.padding = (0, 0)
@@ -32,7 +30,14 @@ def to_inference_form(network: nn.Module) -> nn.Module:
     return network.requires_grad_(False)
 
 
-def _fold_batchnorm(sequence: nn.Sequential) -> None:
+def fold_batchnorm(network: nn.Module) -> None:
+    """Put each BatchNorm that follows a convolution into its weights, in place."""
+    for module in list(network.modules()):
+        if isinstance(module, nn.Sequential):
+            _fold_sequence(module)
+
+
+def _fold_sequence(sequence: nn.Sequential) -> None:
     for index in range(len(sequence) - 1):
         convolution, norm = sequence[index], sequence[index + 1]
         if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
