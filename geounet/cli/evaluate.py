@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import math
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
 from geounet.cli import parameters as p
 from geounet.cli.bars import progress_bars
-from geounet.cli.summary import figure, print_json
+from geounet.cli.evaluation_text import describe, name_failed
+from geounet.cli.summary import print_json
+from geounet.errors import BelowThreshold, UsageError
 from geounet.evaluation.options import EvaluateOptions
+from geounet.inference.options import PredictOptions
 from geounet.vector.label_options import LabelOptions
 
-if TYPE_CHECKING:
-    from geounet.evaluation import Evaluation, Metrics
+METRICS = "Metrics"
+SURENESS = "How sure the numbers are"
+MODEL = "With a model: images are mapped first"
 
-NUMBERS = (
-    ("overall accuracy", "overall_accuracy"),
-    ("mean IoU", "mean_iou"),
-    ("frequency-weighted IoU", "frequency_weighted_iou"),
-    ("balanced accuracy", "balanced_accuracy"),
-    ("kappa", "kappa"),
-    ("MCC", "mcc"),
-)
+__all__ = ["describe", "evaluate"]
 
 
 def evaluate(
     masks: Annotated[
-        list[str], typer.Argument(metavar="MASK...", help="Masks of geounet predict, or a folder.")
+        list[str],
+        typer.Argument(
+            metavar="MASK...",
+            help="Masks of geounet predict, or any rasters of class numbers, or a folder; with "
+            "--model images, or one folder with test/images and test/masks.",
+        ),
     ],
-    labels: p.Labels,
+    labels: p.OptionalLabels = None,
     classes: p.Classes = EvaluateOptions.classes,
     class_field: p.ClassField = LabelOptions.class_field,
     line_width: p.LineWidth = LabelOptions.line_width_m,
@@ -38,13 +42,137 @@ def evaluate(
     threshold: p.Threshold = LabelOptions.threshold,
     aoi: p.Aoi = None,
     bbox: p.Bbox = None,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MASK",
+            show_default="none",
+            help="Other masks of the same scenes, one per mask in their order (repeat the option), "
+            "or a folder, matched by name: differences with intervals, drawn in pairs. Only pixels "
+            "that both have count.",
+            rich_help_panel=p.INPUT,
+        ),
+    ] = None,
+    metrics: Annotated[
+        str,
+        typer.Option(
+            metavar="FAMILY,...|all",
+            help="Families of metrics: pixel (always), boundary, object, topology, and probability "
+            "(with --scores or --model). Those of pixels take seconds, others minutes on large "
+            "rasters.",
+            rich_help_panel=METRICS,
+        ),
+    ] = ",".join(EvaluateOptions.metrics),
+    scores: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            show_default="none",
+            help="Probabilities of the classes as geounet predict --scores writes them, one file "
+            "per mask in their order (repeat the option), or a folder, matched by name: adds Brier "
+            "score, log loss, calibration error and precision-recall.",
+            rich_help_panel=METRICS,
+        ),
+    ] = None,
+    fail_under: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            show_default="never",
+            help="Exit with code 6 if this metric is less, or undefined: miou, oa, kappa, mcc, "
+            "iou.CLASS, f1.CLASS and others; an unknown name lists them. Repeatable.",
+            rich_help_panel=METRICS,
+        ),
+    ] = None,
+    fail_over: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            show_default="never",
+            help="Likewise if it is more: for brier, log_loss, ece and others that are better the "
+            "smaller.",
+            rich_help_panel=METRICS,
+        ),
+    ] = None,
+    intervals: Annotated[
+        bool,
+        typer.Option(
+            help="95 % intervals by drawing blocks of pixels again and again.",
+            rich_help_panel=SURENESS,
+        ),
+    ] = EvaluateOptions.intervals,
+    bootstrap: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=100, help="How often blocks are drawn.", rich_help_panel=SURENESS
+        ),
+    ] = EvaluateOptions.bootstrap,
+    block: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PX",
+            min=1,
+            show_default="256, doubled until there are at most 2048",
+            help="Side of the blocks in pixels: larger than what errs together, such as a field.",
+            rich_help_panel=SURENESS,
+        ),
+    ] = EvaluateOptions.block,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Of the draws.", rich_help_panel=SURENESS)
+    ] = EvaluateOptions.seed,
+    model: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            show_default="none",
+            help="Map images with this model first, exactly as geounet predict does; repeated, an "
+            "ensemble.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    masks_folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--masks",
+            metavar="FOLDER",
+            show_default="they are removed",
+            help="Keep the masks here. The same command finds those that are done.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    bands: p.Bands = None,
+    resample: p.Resample = PredictOptions.resample,
+    allow_pixel_size: p.AllowPixelSize = PredictOptions.allow_pixel_size,
+    allow_dtype: p.AllowDtype = PredictOptions.allow_dtype,
+    tta: Annotated[
+        Literal["none", "flip", "d4"],
+        typer.Option(
+            help="Average over flips (4 passes) or all symmetries of the square (8).",
+            rich_help_panel=MODEL,
+        ),
+    ] = PredictOptions.tta,
+    device: p.Device = PredictOptions.device,
+    max_memory: p.MaxMemory = PredictOptions.max_memory,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default="none",
+            help="Also write all numbers here, a row per mask and metric.",
+            rich_help_panel=p.OUTPUT,
+        ),
+    ] = None,
+    overwrite: p.Overwrite = EvaluateOptions.overwrite,
     json: p.Json = False,
     quiet: p.Quiet = False,
 ) -> None:
-    """Compare masks with labels: IoU, Dice, precision and recall of each class, and of the map.
+    """Compare masks with labels: how good the map is, and how sure that is.
 
     Pixels without a label, or without data in the mask, do not count. Labels on another grid are
-    warped (nearest neighbour) onto the mask's.
+    warped (nearest neighbour) onto the mask's. Images without georeference and labels of 0 and 255
+    are fine.
     """
     options = EvaluateOptions(
         classes=classes,
@@ -57,41 +185,52 @@ def evaluate(
         ),
         aoi=aoi,
         bbox=bbox,
+        metrics=tuple(name.strip() for name in metrics.split(",")),
+        scores=tuple(scores or ()),
+        compare=tuple(compare or ()),
+        intervals=intervals,
+        bootstrap=bootstrap,
+        block=block,
+        seed=seed,
+        fail_under=_parse_limits("--fail-under", fail_under),
+        fail_over=_parse_limits("--fail-over", fail_over),
+        model=tuple(model or ()),
+        masks=masks_folder,
+        predict_options=PredictOptions(
+            bands=bands,
+            resample=resample,
+            allow_pixel_size=allow_pixel_size,
+            allow_dtype=allow_dtype,
+            tta=tta,
+            device=device,
+            max_memory=max_memory,
+        ),
+        csv=csv,
+        overwrite=overwrite,
     )
     from geounet.evaluation import evaluate as evaluate_masks
-    from geounet.raster import list_scenes
 
-    files = [file for mask in masks for file in list_scenes(mask)]
     with progress_bars(quiet=quiet) as progress:
-        evaluation = evaluate_masks(files, labels, options, progress)
+        evaluation = evaluate_masks(masks, labels or (), options, progress)
     if json:
         print_json(evaluation.to_dict())
     if not quiet:
         typer.echo(describe(evaluation), err=True)
+    if evaluation.failed:
+        raise BelowThreshold(name_failed(evaluation))
 
 
-def describe(evaluation: Evaluation) -> str:
-    """A table of the classes, the numbers of the map, and what one has to know of them."""
-    lines = [*_tabulate_classes(evaluation.metrics), "", *_list_numbers(evaluation.metrics)]
-    if len(evaluation.scenes) > 1:
-        lines += ["", f"{'mask':<40} {'mean IoU':>9} {'pixels':>12}"]
-        lines += [
-            f"{scene.mask[-40:]:<40} {figure(scene.metrics.mean_iou):>9} "
-            f"{scene.metrics.pixels:>12,}"
-            for scene in evaluation.scenes
-        ]
-    return "\n".join([*lines, *(f"note: {note}" for note in evaluation.notes)])
+def _parse_limits(option: str, texts: list[str] | None) -> tuple[tuple[str, float], ...]:
+    return tuple(_parse_limit(option, text) for text in texts or ())
 
 
-def _tabulate_classes(metrics: Metrics) -> list[str]:
-    width = max(12, *(len(item.name) for item in metrics.classes))
-    head = f"{'class':<{width}} {'IoU':>7} {'Dice':>7} {'prec.':>7} {'recall':>7} {'pixels':>14}"
-    return [head] + [
-        f"{c.name:<{width}} {figure(c.iou):>7} {figure(c.dice):>7} {figure(c.precision):>7} "
-        f"{figure(c.recall):>7} {c.support:>14,}"
-        for c in metrics.classes
-    ]
-
-
-def _list_numbers(metrics: Metrics) -> list[str]:
-    return [f"{label:<23} {figure(getattr(metrics, name)):>7}" for label, name in NUMBERS]
+def _parse_limit(option: str, text: str) -> tuple[str, float]:
+    """`miou=0.7` -> ("miou", 0.7)."""
+    name, _, number = text.rpartition("=")
+    try:
+        least = float(number)
+    except ValueError:
+        least = math.nan
+    if not name or not math.isfinite(least):
+        raise UsageError(f"{option} {text!r}: write NAME=VALUE like miou=0.7")
+    return name.strip(), least

@@ -117,6 +117,30 @@ Bands = Annotated[
         rich_help_panel=INPUT,
     ),
 ]
+Resample = Annotated[
+    bool,
+    typer.Option(
+        "--resample",
+        help="Read the image at the model's pixel size; the outputs are on its own grid.",
+        rich_help_panel=INPUT,
+    ),
+]
+AllowPixelSize = Annotated[
+    bool,
+    typer.Option(
+        "--allow-pixel-size",
+        help="Accept an image whose pixel size is not the model's.",
+        rich_help_panel=INPUT,
+    ),
+]
+AllowDtype = Annotated[
+    bool,
+    typer.Option(
+        "--allow-dtype",
+        help="Accept an image whose range of values is not the model's.",
+        rich_help_panel=INPUT,
+    ),
+]
 Aoi = Annotated[
     str | None,  # not Path, which makes https:/ of https://
     typer.Option(

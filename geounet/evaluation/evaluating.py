@@ -15,13 +15,14 @@ from geounet.evaluation.counting import SceneSums, count_scene, list_compared
 from geounet.evaluation.families import check_metrics, choose_families
 from geounet.evaluation.family import Family
 from geounet.evaluation.jobs import Job, Source, choose_block_px, find_pairs, plan_jobs
-from geounet.evaluation.naming import resolve_name
+from geounet.evaluation.naming import resolve_names
 from geounet.evaluation.options import EvaluateOptions
 from geounet.evaluation.outputs import check_outputs, write_csv
 from geounet.evaluation.results import (
     Blocks,
     Comparison,
     Evaluation,
+    Failed,
     Resampling,
     Results,
     SceneComparison,
@@ -90,8 +91,11 @@ def evaluate(
         ResourceError: memory, disk or device.
     """
     check_metrics(options.metrics)
-    named = tuple((resolve_name(name), least) for name, least in options.fail_under)
-    options = replace(options, fail_under=named)
+    options = replace(
+        options,
+        fail_under=resolve_names(options.fail_under),
+        fail_over=resolve_names(options.fail_over),
+    )
     pairs = find_pairs(masks, labels)
     inputs = [file for pair in pairs for file in pair]
     check_outputs([options.csv], inputs, overwrite=options.overwrite)
@@ -177,7 +181,7 @@ def _conclude(
         results=pooled,
         resampling=resampling,
         notes=tuple(dict.fromkeys(told)),  # each once: one label file may serve many masks
-        below=_find_below(pooled, task.options),
+        failed=_find_failed(pooled, task.options),
         comparison=_compare(task, jobs, sums) if task.options.compare else None,
     )
 
@@ -239,12 +243,18 @@ def _warn_few(resampling: Resampling) -> list[str]:
     return [f"intervals from {blocks} {noun} of {side} px only; smaller ones: --block"]
 
 
-def _find_below(
-    results: Results, options: EvaluateOptions
-) -> tuple[tuple[str, float | None, float], ...]:
-    """The metrics that are less than they should be, or undefined."""
-    found = [(name, results.values[name].value, least) for name, least in options.fail_under]
-    return tuple(item for item in found if item[1] is None or item[1] < item[2])
+def _find_failed(results: Results, options: EvaluateOptions) -> tuple[Failed, ...]:
+    """The metrics that are less than they should be, or more, or undefined."""
+    failed = []
+    for wanted, sign, limits in (
+        ("at least", 1, options.fail_under),
+        ("at most", -1, options.fail_over),
+    ):
+        for name, limit in limits:
+            value = results.values[name].value
+            if value is None or sign * value < sign * limit:
+                failed.append(Failed(name, value, wanted, limit))
+    return tuple(failed)
 
 
 def _agreement(sums: SceneSums) -> NDArray[np.int64]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from geounet.classes import ClassInfo
 from geounet.errors import UsageError
 from geounet.evaluation.family import Family
-from geounet.evaluation.naming import list_names, refuse_name
+from geounet.evaluation.naming import check_limits, list_names
 from geounet.evaluation.options import ALL, EvaluateOptions
 from geounet.evaluation.pixels import PixelFamily
 from geounet.evaluation.probability import ProbabilityFamily, choose_steps
@@ -51,12 +51,11 @@ def choose_names(classes: Classes, options: EvaluateOptions) -> set[str]:
     if ALL in wanted:
         has_scores = options.scores or options.model
         wanted |= FAMILIES.keys() - (set() if has_scores else {PROBABILITY})
-    every = [make(classes, options) for make in FAMILIES.values()] if options.fail_under else []
-    names = {name: family.name for family in every for name in list_names(family)}
-    for name, _ in options.fail_under:
-        if name not in names:
-            raise refuse_name(name, tuple(names), classes)
-        wanted.add(names[name])
+    if limits := (*options.fail_under, *options.fail_over):
+        every = [make(classes, options) for make in FAMILIES.values()]
+        names = {name: family.name for family in every for name in list_names(family)}
+        check_limits(options, names, classes)
+        wanted |= {names[name] for name, _ in limits}
     return wanted - {ALL}
 
 

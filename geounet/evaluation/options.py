@@ -35,8 +35,9 @@ class EvaluateOptions:
         bootstrap: how often blocks are drawn for that.
         block: side of these blocks in pixels; None: 256, doubled until there are at most 2048.
         seed: of the draws.
-        fail_under: pairs of a metric and what it should be at least, see `Evaluation.below`. It
+        fail_under: pairs of a metric and what it should be at least, see `Evaluation.failed`. It
             brings the metric's family with it.
+        fail_over: likewise what it should be at most, of those that are better the smaller.
         model: model files: the masks are images, which they map first (several: an ensemble).
         masks: folder to keep these masks in; None: they are removed.
         predict_options: how to map; AOI, bbox and overwrite are those here.
@@ -56,6 +57,7 @@ class EvaluateOptions:
     block: int | None = None
     seed: int = 0
     fail_under: tuple[tuple[str, float], ...] = ()
+    fail_over: tuple[tuple[str, float], ...] = ()
     model: tuple[str | Path, ...] = ()
     masks: str | Path | None = None
     predict_options: PredictOptions = PredictOptions()  # noqa: RUF009  frozen

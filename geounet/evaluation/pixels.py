@@ -29,10 +29,10 @@ CLASS_METRICS = {
 """What the numbers of a class are called, and the field of `ClassMetrics` that each is."""
 
 MAP_METRICS = {
-    "miou": "mean_iou",
     "oa": "overall_accuracy",
-    "balanced_accuracy": "balanced_accuracy",
+    "miou": "mean_iou",
     "fwiou": "frequency_weighted_iou",
+    "balanced_accuracy": "balanced_accuracy",
     "kappa": "kappa",
     "mcc": "mcc",
 }

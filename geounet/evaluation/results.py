@@ -188,6 +188,23 @@ class Resampling:
 
 
 @dataclass(frozen=True)
+class Failed:
+    """A metric that is not as it should be.
+
+    Attributes:
+        metric: its name.
+        value: None if undefined.
+        wanted: "at least" or "at most".
+        limit: what it should be.
+    """
+
+    metric: str
+    value: float | None
+    wanted: str
+    limit: float
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Masks against their labels, each and together.
 
@@ -196,8 +213,7 @@ class Evaluation:
         results: the numbers of all.
         resampling: how intervals were found.
         notes: what was done to bring masks and labels together, and what was left out.
-        below: of the metrics to fail under, those that are below: name, value, and what it should
-            be at least. Undefined ones are below.
+        failed: what is not as `fail_under` and `fail_over` want it.
         comparison: with other masks, if there are any.
     """
 
@@ -205,7 +221,7 @@ class Evaluation:
     results: Results
     resampling: Resampling
     notes: tuple[str, ...]
-    below: tuple[tuple[str, float | None, float], ...] = ()
+    failed: tuple[Failed, ...] = ()
     comparison: Comparison | None = None
 
     @property
@@ -242,10 +258,7 @@ class Evaluation:
             "intervals": {"level": LEVEL, **asdict(self.resampling)},
             "scenes": [scene.to_dict() for scene in self.scenes],
             **(compared or {}),
-            "below": [
-                {"metric": name, "value": value, "at_least": least}
-                for name, value, least in self.below
-            ],
+            "failed": [asdict(item) for item in self.failed],
             "notes": list(self.notes),
         }
 
