@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from geounet.evaluation.family import (
     Block,
     BlockSums,
     Family,
+    Piece,
     Scope,
     cut_blocks,
 )
@@ -56,12 +57,31 @@ class SceneSums:
     other_note: str | None
 
 
+class Watcher(Protocol):
+    """Sees the pixels that count, scene by scene, and makes something else of them than sums."""
+
+    def start(self, job: Job) -> None:
+        """A scene begins."""
+
+    def add(self, piece: Piece, other: NDArray[np.uint8] | None) -> None:
+        """Take in a piece without halo, in the order of `Accumulator.add`.
+
+        Args:
+            piece: labels and mask.
+            other: as the piece's mask, of the mask to compare with; None if there is none.
+        """
+
+    def finish(self) -> None:
+        """The scene is over."""
+
+
 def count_scene(
     job: Job,
     legend: Legend,
     families: Sequence[Family],
     block_px: int,
     advance: Callable[[int], None],
+    watchers: Sequence[Watcher] = (),
 ) -> SceneSums:
     """Count what the families want of a scene; `advance` hears the pixels of every window.
 
@@ -76,6 +96,8 @@ def count_scene(
     theirs = [family.start(scope) for family in compared]
     tally = _Tally(len(legend.classes), block_px)
     halo = max(accumulator.halo for accumulator in mine)
+    for watcher in watchers:
+        watcher.start(job)
     with closing(threaded(read_pieces(job, legend, halo), AHEAD)) as readings:
         for reading in readings:
             counted = reading.find_counted()
@@ -83,7 +105,10 @@ def count_scene(
             if reading.other is not None:
                 _add(theirs, reading, reading.other, counted)
             tally.add(reading, counted)
+            _show(watchers, reading, counted)
             advance(reading.window.area)
+    for watcher in watchers:
+        watcher.finish()
     sums = [accumulator.finish() for accumulator in mine]
     blocks = tuple(sorted(sums[0]))  # of the pixels
     return SceneSums(
@@ -138,6 +163,15 @@ def _add(
         if halo not in pieces:
             pieces[halo] = reading.cut(mask, counted, halo)
         accumulator.add(pieces[halo])
+
+
+def _show(watchers: Sequence[Watcher], reading: Reading, counted: NDArray[np.bool_]) -> None:
+    if not watchers:
+        return
+    piece = reading.cut(reading.mask, counted, 0)
+    other = None if reading.other is None else reading.cut(reading.other, counted, 0).mask
+    for watcher in watchers:
+        watcher.add(piece, other)
 
 
 class _Tally:
