@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import iand
 from typing import Any
 
 import numpy as np
@@ -37,18 +39,27 @@ class ValidityRule:
         window: rasterio.windows.Window,
     ) -> NDArray[np.bool_]:
         """Whether each pixel of the window is data, (H, W), given what was read: (count, H, W)."""
+        conditions = self._check(dataset, pixels, window)
+        first = next(conditions, None)
+        return np.ones(pixels.shape[1:], bool) if first is None else reduce(iand, conditions, first)
+
+    def _check(
+        self,
+        dataset: DatasetReader,
+        pixels: NDArray[np.generic],
+        window: rasterio.windows.Window,
+    ) -> Iterator[NDArray[np.bool_]]:
+        """What must hold all together, arrays (H, W) of their own."""
         shape = pixels.shape[1:]
-        valid = np.ones(shape, bool)
         for band in self.masks:
-            valid &= dataset.read_masks(band, window=window, out_shape=shape) != 0
+            yield dataset.read_masks(band, window=window, out_shape=shape) != 0
         for band in self.alphas:
-            valid &= dataset.read(band, window=window, out_shape=shape) != 0
+            yield dataset.read(band, window=window, out_shape=shape) != 0
         for values, nodata in zip(pixels, self.nodata, strict=True):
             if values.dtype.kind == "f":
-                valid &= np.isfinite(values)
+                yield np.isfinite(values)
             if nodata is not None:
-                valid &= _outside(values, nodata)
-        return valid
+                yield _outside(values, nodata)
 
 
 def make_rule(dataset: DatasetReader, bands: Sequence[int]) -> ValidityRule:

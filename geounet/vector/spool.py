@@ -137,14 +137,14 @@ class Spool:
         heads["magic"], heads["flags"] = b"GP", LITTLE_ENDIAN | ENVELOPE
         heads["srs_id"] = self._srs_id
         heads["envelope"] = bounds[:, [0, 2, 1, 3]]
-        for head, geometry in zip(heads, wkb, strict=True):
-            if len(geometry) > LARGEST:
-                raise InputError(
-                    f"a polygon has {len(geometry) // 16_000_000} million vertices, more than a "
-                    "GeoPackage can hold; use --simplify, or leave its class out with --classes"
-                )
-            is_single = self._is_multi and geometry.startswith(POLYGON)
-            before = head.tobytes() + (MULTI_OF_ONE if is_single else b"")
+        if (largest := max(map(len, wkb), default=0)) > LARGEST:
+            raise InputError(
+                f"a polygon has {largest // 16_000_000} million vertices, more than a "
+                "GeoPackage can hold; use --simplify, or leave its class out with --classes"
+            )
+        for before, geometry in zip(heads.view(f"V{HEAD.itemsize}").tolist(), wkb, strict=True):
+            if self._is_multi and geometry.startswith(POLYGON):
+                before += MULTI_OF_ONE
             if isinstance(geometry, bytearray):
                 geometry[:0] = before  # in place: it may be very large
                 yield geometry
