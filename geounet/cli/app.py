@@ -12,6 +12,7 @@ from geounet import __version__
 from geounet.cli.boundary import run
 from geounet.cli.demo import demo
 from geounet.cli.evaluate import evaluate
+from geounet.cli.export import export
 from geounet.cli.info import info
 from geounet.cli.polygonize import polygonize
 from geounet.cli.predict import predict
@@ -25,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, predict, polygonize, rasterize, evaluate, info, demo):
+for command in (train, predict, polygonize, rasterize, evaluate, export, info, demo):
     app.command()(command)
 
 

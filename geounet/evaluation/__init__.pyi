@@ -1,10 +1,13 @@
 from .confusion import ConfusionMatrix as ConfusionMatrix
 from .evaluating import evaluate as evaluate
+from .exporting import ExportSummary as ExportSummary
+from .exporting import export as export
 from .families import FAMILIES as FAMILIES
 from .family import Accumulator as Accumulator
 from .family import Family as Family
 from .family import Piece as Piece
 from .family import Scope as Scope
+from .int8_loss import Int8Loss as Int8Loss
 from .metrics import ClassMetrics as ClassMetrics
 from .metrics import Metrics as Metrics
 from .options import EvaluateOptions as EvaluateOptions

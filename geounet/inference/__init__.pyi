@@ -1,6 +1,8 @@
 from .engine import Engine as Engine
 from .engine import TorchEngine as TorchEngine
 from .engine import is_out_of_memory as is_out_of_memory
+from .export_windows import Sample as Sample
+from .export_windows import read_samples as read_samples
 from .fit import check_fit as check_fit
 from .loading import load_models as load_models
 from .options import PredictOptions as PredictOptions
@@ -14,6 +16,9 @@ from .predictor import Request as Request
 from .runtime import Runtime as Runtime
 from .runtime import free_memory as free_memory
 from .runtime import resolve_runtime as resolve_runtime
+from .shard import Shard as Shard
+from .shard import ShardSummary as ShardSummary
+from .shard import predict_shard as predict_shard
 from .starting import make_engine as make_engine
 from .starting import make_ensemble as make_ensemble
 from .summary import PredictSummary as PredictSummary

@@ -59,26 +59,22 @@ def list_files(path: Path) -> list[Path]:
 
 
 def write_export(
-    form: ExportForm,
+    program: Any,  # noqa: ANN401 - `torch.export.ExportedProgram`
     model: Model,
     path: Path,
     options: ExportOptions,
     change: Callable[[Path], None] | None = None,
 ) -> None:
-    """Write the files of a form.
+    """Write the files of a traced form.
 
     Args:
-        form: of the model.
+        program: of `trace_form`.
         model: what is exported.
-        path: `.onnx`, `.pt2` or `.xml`; nothing else is written beside it.
+        path: `.onnx`, `.pt2` or `.xml`; nothing else is left beside it.
         options: as for the form.
         change: made to the ONNX file before it gets its metadata and is converted.
-
-    Raises:
-        ModelError: the network cannot be exported.
     """
     spec = describe_export(model, path, options).to_json()
-    program = _trace(form, model, options)
     if path.suffix.lower() == ".pt2":
         with _quiet():
             torch.export.save(program, path, extra_files={KEY: spec})
@@ -93,8 +89,12 @@ def write_export(
         graph.unlink()
 
 
-def _trace(form: ExportForm, model: Model, options: ExportOptions) -> Any:  # noqa: ANN401
-    """The form as a graph, dynamic in batch, height and width unless the sides are fixed."""
+def trace_form(form: ExportForm, model: Model, options: ExportOptions) -> Any:  # noqa: ANN401
+    """The form as a graph, dynamic in batch, height and width unless the sides are fixed.
+
+    Raises:
+        ModelError: the network cannot be exported.
+    """
     stride, bands = model.spec.stride, len(model.spec.bands)
     height, width = (options.tile,) * 2 if options.tile else (2 * stride, 3 * stride)
     free: dict[int, Any] = {0: torch.export.Dim("batch", max=2**16)}
