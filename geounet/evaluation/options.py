@@ -42,6 +42,11 @@ class EvaluateOptions:
         masks: folder to keep these masks in; None: they are removed.
         predict_options: how to map; AOI, bbox and overwrite are those here.
         csv: also write all numbers here, a row per mask and metric.
+        report: also write a page here, HTML that needs no other file.
+        report_figures: every figure of it also as a PNG beside it.
+        images: what the report shows behind the masks, likewise one file per mask or a folder; with
+            a model the images are known.
+        errors: also write polygons of what is wrong here: .gpkg, .parquet, .fgb, .geojson.
         overwrite: replace existing outputs, and masks in the folder of another model or image.
     """
 
@@ -62,6 +67,10 @@ class EvaluateOptions:
     masks: str | Path | None = None
     predict_options: PredictOptions = PredictOptions()  # noqa: RUF009  frozen
     csv: str | Path | None = None
+    report: str | Path | None = None
+    report_figures: bool = False
+    images: tuple[str | Path, ...] = ()
+    errors: str | Path | None = None
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -73,5 +82,11 @@ class EvaluateOptions:
             raise UsageError(f"--seed is {self.seed}; give 0 or more")
         if self.masks is not None and not self.model:
             raise UsageError("--masks keeps what --model maps; give a model, or leave it out")
+        if self.report is not None and Path(self.report).suffix.lower() not in (".html", ".htm"):
+            raise UsageError(f"--report {self.report}: it is written as HTML; name it .html")
+        if (self.report_figures or self.images) and self.report is None:
+            raise UsageError("--report-figures and --images are for a report; name it: --report")
+        if self.model and self.images:
+            raise UsageError("--images are for masks; with --model the images are known")
         if self.model and self.scores:
             raise UsageError("--model makes scores of its own; ask for them: --metrics probability")

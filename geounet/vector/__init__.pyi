@@ -28,6 +28,8 @@ from .polygonizer import Polygonizer as Polygonizer
 from .polygonizer import Regions as Regions
 from .polygonizing import PolygonizeSummary as PolygonizeSummary
 from .polygonizing import polygonize as polygonize
+from .projecting import WGS84 as WGS84
+from .projecting import Projection as Projection
 from .rasterize_options import RasterizeOptions as RasterizeOptions
 from .rasterizing import RasterizeSummary as RasterizeSummary
 from .rasterizing import rasterize as rasterize
