@@ -38,7 +38,7 @@ class Job:
         aoi: polygons in which they count; None: everywhere.
         scores: file of the probabilities, if there is one.
         other: mask to compare with, if there is one.
-        image: what the mask was made of, if it was now.
+        image: what the mask was made of, if that is known.
         is_kept: whether the mask stays.
     """
 
@@ -70,15 +70,17 @@ def plan_jobs(
     masks = [mask for mask, _ in pairs]
     scores = _match("--scores", options.scores, masks)
     others = _match("--compare", options.compare, masks)
+    images = _match("--images", options.images, masks)
     jobs, outside = [], []
-    for (mask, labels), score, other in zip(pairs, scores, others, strict=True):
+    files = zip(pairs, scores, others, images, strict=True)
+    for (mask, labels), score, other, image in files:
         grid = _read_mask_grid(mask)
         try:
             area, aoi = limit_area(mask, grid, options)
         except InputError as error:  # other masks may lie there
             outside.append(error)
             continue
-        jobs.append(Job(mask, labels, grid, area, aoi, score, other))
+        jobs.append(Job(mask, labels, grid, area, aoi, score, other, image))
     if not jobs:
         raise outside[0]
     return jobs, [f"left out: {error}" for error in outside]

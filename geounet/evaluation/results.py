@@ -88,7 +88,7 @@ class SceneEvaluation:
         blocks: where they come from.
         notes: what was done to bring the two together.
         scores: the file of probabilities, if there is one.
-        image: what the mask was made of, if it was now.
+        image: what the mask was made of, if that is known.
         is_kept: whether mask and scores are still there afterwards.
     """
 
