@@ -364,6 +364,36 @@ def test_a_part_with_a_damaged_block_is_computed_again(tmp_path, model, monkeypa
     assert (tmp_path / "mask.tif").read_bytes() == expected
 
 
+def test_parts_that_have_changed_places_are_computed_again(tmp_path, scene, model, monkeypatch):
+    expected = expect_bytes(tmp_path, scene, model)
+    with monkeypatch.context() as patch:
+        fail_after(patch, 7, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32))
+    kept = sorted((tmp_path / "mask.tif.parts").glob("mask-*.tif"))
+    other = tmp_path / "other.tif"
+    for file, target in ((kept[0], other), (kept[1], kept[0]), (other, kept[1])):
+        file.rename(target)
+    summary = predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32))
+    assert summary.parts_resumed == len(kept) - 2
+    assert (tmp_path / "mask.tif").read_bytes() == expected
+
+
+@pytest.mark.parametrize("form", ["{}", 'ZARR:"{}"'])
+def test_a_zarr_with_another_chunk_is_another_run(tmp_path, scene, model, monkeypatch, form):
+    store = tmp_path / "scene.zarr"
+    rasterio.shutil.copy(scene, store, driver="Zarr", blocksize="3,32,32")
+    path = form.format(store)
+    with monkeypatch.context() as patch:
+        fail_after(patch, 7, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            predict(path, model, tmp_path / "mask.tif", PredictOptions(tile=32))
+    chunk = max(store.rglob("*.*.*"))
+    chunk.write_bytes(bytes(chunk.stat().st_size))
+    with pytest.raises(InputError, match="has changed since"):
+        predict(path, model, tmp_path / "mask.tif", PredictOptions(tile=32))
+
+
 def test_a_sidecar_is_there_at_any_moment(tmp_path, scene, model, monkeypatch):
     """Killed between the two renames, a mask that is replaced has kept its class names."""
     predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32))

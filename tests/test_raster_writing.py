@@ -121,5 +121,8 @@ def test_a_part_that_is_cut_off_is_not_whole(tmp_path, size):
     write_part(path, pixel_grid(700, 600), noise(2, 700, 600), nodata=255, band_names=["a", "b"])
     assert is_whole(path, (700, 600))
     assert not is_whole(path, (600, 700))
+    other = path.with_name("b.tif")
+    other.write_bytes(path.read_bytes())
+    assert not is_whole(other, (700, 600))
     path.write_bytes(path.read_bytes()[:size])
     assert not is_whole(path, (700, 600))

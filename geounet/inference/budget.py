@@ -27,6 +27,9 @@ DEFAULT_BYTES = 2 * 10**9
 LIBRARY_BYTES = 800 * 2**20
 """What libraries and models hold before a run, at most; the rest of the process is not its own."""
 
+POLYGONS_BYTES = 300 * 2**20
+"""What the process takes that makes polygons, as measured."""
+
 SLACK_BYTES = 48 * 2**20
 """What is loaded later, and what allocators keep of what was freed beside a share of the tiles."""
 
@@ -52,7 +55,8 @@ def count_memory(
 ) -> int:
     """Bytes that a run with batches of tiles of a side takes at most.
 
-    On a device: of the device's memory. On the CPU: of all that the process holds.
+    On a device: of the device's memory. On the CPU: of all that the process holds, and the one that
+    makes polygons.
     """
     if isinstance(engine, BlendedEngine):
         scores = 4 * engine.classes * side**2 * (TILES_AHEAD + 2 * batch)
@@ -69,6 +73,7 @@ def count_memory(
     columns = 2 * count_output_bytes(engine) * side * (side + BLOCK)
     slack = SLACK_BYTES + round(SLACK_SHARE * computed)
     kept = min(held_memory(), LIBRARY_BYTES) + choose_cache(options.max_memory)
+    kept += 0 if options.polygons is None else POLYGONS_BYTES
     return kept + slack + computed + waiting + results + columns
 
 

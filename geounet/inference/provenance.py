@@ -32,6 +32,10 @@ SIDECARS = (".aux.xml", ".ovr")
 """Files that GIS programs leave beside a scene; what counts of them is in the fingerprint."""
 
 
+ZARR_ARRAYS = (".zarray", "zarr.json")
+"""Files that GDAL names for an array of Zarr, whose chunks lie beside and below them."""
+
+
 def make_fingerprint(
     scene: SceneLike,
     models: Sequence[Model],
@@ -126,5 +130,18 @@ def _identify_file(path: str | Path) -> dict[str, Any]:
         with suppress(InputError):  # a file beside the scene is no raster
             return {"name": name, "last_block": find_last_block(path)}
         return {"name": name}
-    status, name = file.stat(), file.name if find_local(path) else str(path)
-    return {"name": name, "bytes": status.st_size, "changed_ns": status.st_mtime_ns}
+    states = [one.stat() for one in _list_stored(file)]
+    return {
+        "name": file.name if find_local(path) else str(path),
+        "bytes": sum(state.st_size for state in states),
+        "changed_ns": max((state.st_mtime_ns for state in states), default=0),
+    }
+
+
+def _list_stored(file: Path) -> list[Path]:
+    """The file itself; of a folder, or an array of Zarr, all files that hold its pixels."""
+    folder = file.parent if file.name in ZARR_ARRAYS else file
+    if not folder.is_dir():
+        return [file]
+    inside = (one for one in folder.rglob("*") if not one.name.endswith(SIDECARS))
+    return [one for one in inside if one.is_file()]

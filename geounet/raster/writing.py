@@ -42,6 +42,9 @@ MEMORY_BYTES = 32 * 2**20
 """Bytes of pixels up to which a part is made in memory. A larger one is made on disk and read back,
 since GDAL reports a full disk late, or not at all."""
 
+PART_TAG = "GEOUNET_PART"
+"""Dataset tag of a part: its name."""
+
 HALF_BITS = 16
 """GDAL's NBITS of float16: the creation option, and the metadata item of the band."""
 
@@ -92,6 +95,7 @@ def open_part(
                 name = temporary if memory is None else memory.name
                 creating = create_tiled(name, grid, count, dtype, nodata)
                 target = closing.enter_context(creating)
+                target.update_tags(**{PART_TAG: _name_part(path)})
                 for number, band_name in enumerate(band_names, start=1):
                     target.set_band_description(number, band_name)
 
@@ -203,15 +207,23 @@ def check_blocks(path: Path, overview: int | None = None) -> None:
 
 
 def is_whole(path: Path, shape: tuple[int, int]) -> bool:
-    """Whether a part is there, of this (height, width), and whole: not cut off or damaged."""
+    """Whether a part is there, of this (height, width), and whole: not cut off or damaged.
+
+    Nor another one by this name, as a clumsy copy leaves it.
+    """
     try:
         with open_dataset(path) as dataset:
-            if dataset.shape != shape:
+            if dataset.shape != shape or dataset.tags().get(PART_TAG) != _name_part(path):
                 return False
         check_blocks(path)
     except (InputError, RasterioError):
         return False
     return True
+
+
+def _name_part(path: Path) -> str:
+    """What a part is called, also while its file is a draft: `mask-000000512`."""
+    return path.name.lstrip(".").partition(".")[0]
 
 
 @contextmanager
