@@ -45,9 +45,12 @@ def test_a_part_without_georeference_warns_nobody(tmp_path):
 
 
 def test_the_same_array_gives_the_same_bytes(tmp_path):
-    for name in ("a.tif", "b.tif"):
-        write_part(tmp_path / name, GRID, noise(40, 50), nodata=255)
-    assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
+    path, draft = tmp_path / "a-000000512.tif", tmp_path / ".a-000000512.tif.draft"
+    for name in (path, draft):
+        write_part(name, GRID, noise(40, 50), nodata=255)
+    assert path.read_bytes() == draft.read_bytes()
+    draft.replace(path)
+    assert is_whole(path, GRID.shape)
 
 
 def test_a_file_is_replaced_whole_and_readable_by_others(tmp_path):

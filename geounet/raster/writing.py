@@ -81,7 +81,7 @@ def open_part(
     """Write a tiled GeoTIFF window by window; it appears whole at the end, or not at all.
 
     Windows partition the grid; cut at multiples of `BLOCK`, every block is compressed once. The
-    same pixels give the same bytes.
+    same pixels by the same name give the same bytes.
 
     Raises:
         ResourceError: it cannot be written.
