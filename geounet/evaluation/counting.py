@@ -21,9 +21,8 @@ from geounet.evaluation.family import (
     cut_blocks,
 )
 from geounet.evaluation.jobs import Job
-from geounet.evaluation.reading import Reading, read_pieces
+from geounet.evaluation.reading import Legends, Reading, read_pieces
 from geounet.inference import threaded
-from geounet.vector import Legend
 
 AHEAD = 2
 """Windows that are read while one is counted."""
@@ -77,7 +76,7 @@ class Watcher(Protocol):
 
 def count_scene(
     job: Job,
-    legend: Legend,
+    how: Legends,
     families: Sequence[Family],
     block_px: int,
     advance: Callable[[int], None],
@@ -94,11 +93,11 @@ def count_scene(
     compared = list_compared(families) if job.other else []
     mine = [family.start(scope) for family in families]
     theirs = [family.start(scope) for family in compared]
-    tally = _Tally(len(legend.classes), block_px)
+    tally = _Tally(len(how.classes), block_px)
     halo = max(accumulator.halo for accumulator in mine)
     for watcher in watchers:
         watcher.start(job)
-    with closing(threaded(read_pieces(job, legend, halo), AHEAD)) as readings:
+    with closing(threaded(read_pieces(job, how, halo), AHEAD)) as readings:
         for reading in readings:
             counted = reading.find_counted()
             _add(mine, reading, reading.mask, counted)

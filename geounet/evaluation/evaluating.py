@@ -18,6 +18,7 @@ from geounet.evaluation.jobs import Job, Source, choose_block_px, find_pairs, pl
 from geounet.evaluation.naming import resolve_names
 from geounet.evaluation.options import EvaluateOptions
 from geounet.evaluation.outputs import check_outputs, write_csv
+from geounet.evaluation.reading import Legends
 from geounet.evaluation.results import (
     Blocks,
     Comparison,
@@ -28,7 +29,12 @@ from geounet.evaluation.results import (
     SceneComparison,
     SceneEvaluation,
 )
-from geounet.evaluation.shared_classes import compare_names, find_legend, tell_nameless
+from geounet.evaluation.shared_classes import (
+    compare_names,
+    find_legend,
+    find_mask_options,
+    tell_nameless,
+)
 from geounet.evaluation.summarizing import find_differences, pool, summarize
 from geounet.progress import Progress, ProgressCallback, ignore_progress
 from geounet.raster import Window
@@ -134,8 +140,17 @@ def _evaluate(
     block_px = choose_block_px(jobs, size, options.block)
     task = _Task(legend, families, block_px, options)
     advance = _count_pixels(jobs, progress)
-    sums = [count_scene(job, legend, families, block_px, advance) for job in jobs]
+    how = _find_legends(jobs, legend)
+    sums = [count_scene(job, how, families, block_px, advance) for job in jobs]
     return _conclude(task, jobs, sums, [*notes, *legend.notes])
+
+
+def _find_legends(jobs: Sequence[Job], legend: Legend) -> Legends:
+    """What the files hold for the classes."""
+    mask = find_mask_options([job.mask for job in jobs], legend.classes)
+    others = [job.other for job in jobs if job.other is not None]
+    other = find_mask_options(others, legend.classes) if others else mask
+    return Legends(legend.classes, legend.options, mask, other)
 
 
 def _count_pixels(jobs: Sequence[Job], progress: ProgressCallback) -> Callable[[int], None]:

@@ -15,13 +15,30 @@ from geounet.errors import InputError
 from geounet.evaluation.family import Piece
 from geounet.evaluation.jobs import Job
 from geounet.raster import Scene, Window, open_scene
-from geounet.vector import LabelOptions, Labels, Legend, by_number, open_labels, rasterize_inside
+from geounet.vector import LabelOptions, Labels, open_labels, rasterize_inside
 
 BLOCK = 1024
 """Rows and columns compared at a time: multiples of every usual storage block."""
 
 TOLERANCE = 1e-3
 """By so much float probabilities may be below 0 or above 1: they were rounded."""
+
+
+@dataclass(frozen=True)
+class Legends:
+    """What labels and masks hold for the classes.
+
+    Attributes:
+        classes: sorted by value.
+        labels: how labels are to be understood.
+        mask: likewise masks, and
+        other: those to compare with.
+    """
+
+    classes: tuple[ClassInfo, ...]
+    labels: LabelOptions
+    mask: LabelOptions
+    other: LabelOptions
 
 
 @dataclass(frozen=True)
@@ -66,24 +83,22 @@ class Reading:
         )
 
 
-def read_pieces(job: Job, legend: Legend, halo: int) -> Iterator[Reading]:
+def read_pieces(job: Job, how: Legends, halo: int) -> Iterator[Reading]:
     """The area in windows that partition it, row by row.
 
     Opens its own handles: it may run in a thread.
     """
-    classes = legend.classes
-    # a mask's palette is for the eye: its numbers are the classes
-    as_mask = by_number(classes, LabelOptions(ignore=NODATA)).options
+    classes = how.classes
     positions = np.full(256, NODATA, np.uint8)
     positions[[item.value for item in classes]] = np.arange(len(classes))
     with ExitStack() as stack:
-        mask = stack.enter_context(open_labels(job.mask, job.grid, classes, as_mask))
+        mask = stack.enter_context(open_labels(job.mask, job.grid, classes, how.mask))
         labels = stack.enter_context(
-            open_labels(job.labels, job.grid, classes, legend.options, scene=job.name)
+            open_labels(job.labels, job.grid, classes, how.labels, scene=job.name)
         )
         other = scores = None
         if job.other is not None:
-            opened = open_labels(job.other, job.grid, classes, as_mask, scene=job.name)
+            opened = open_labels(job.other, job.grid, classes, how.other, scene=job.name)
             other = stack.enter_context(opened)
         if job.scores is not None:
             scores = stack.enter_context(_open_scores(job, classes))

@@ -11,11 +11,13 @@ from geounet.evaluation.confusion import ConfusionMatrix
 from geounet.evaluation.options import EvaluateOptions
 from geounet.raster import Grid, read_classes
 from geounet.vector import (
+    HALF,
     LabelOptions,
     Legend,
     by_number,
     find_raster_classes,
     is_vectors,
+    read_content,
     resolve_legend,
 )
 
@@ -33,9 +35,37 @@ def find_legend(pairs: Pairs, grids: Sequence[Grid], options: EvaluateOptions) -
     """
     labels = list(dict.fromkeys(source for _, source in pairs))
     declared = options.classes or _read_mask_classes(pairs)
-    if declared is not None:
+    masks = [mask for mask, _ in pairs]
+    if declared is not None or are_halves(masks):
         return resolve_legend(declared, labels, grids, options.label_options)
     return _find_classes(pairs, labels, grids, options)
+
+
+def find_mask_options(masks: Sequence[str | Path], classes: Sequence[ClassInfo]) -> LabelOptions:
+    """How masks show the classes: by their numbers, or as 0 and 255.
+
+    Raises:
+        InputError: they are 0 and 255, but there are not two classes.
+    """
+    if not are_halves(masks):
+        # a mask's palette is for the eye: its numbers are the classes
+        return by_number(classes, LabelOptions(ignore=NODATA)).options
+    if len(classes) != 2:
+        raise InputError(
+            f"{masks[0]} is a mask of 0 and 255, but there are {len(classes)} classes; give masks "
+            "with the numbers of classes"
+        )
+    return LabelOptions(threshold=HALF)
+
+
+def are_halves(masks: Sequence[str | Path]) -> bool:
+    """Whether masks are of 0 and 255: the values of all together, which no file says to be nodata.
+
+    255 is no data in masks of geounet, but these name their classes.
+    """
+    if any(read_classes(mask) is not None for mask in masks):
+        return False
+    return set().union(*(read_content(mask).counts for mask in masks)) == {0, NODATA}
 
 
 def compare_names(labels: str | Path, classes: Sequence[ClassInfo]) -> str | None:

@@ -10,6 +10,8 @@ from .datasets import find_test as find_test
 from .following import Follower as Follower
 from .following import Order as Order
 from .following import start_follower as start_follower
+from .grey_masks import HALF as HALF
+from .grey_masks import read_content as read_content
 from .instances import find_amorphous as find_amorphous
 from .instances import number_regions as number_regions
 from .label_classes import Legend as Legend
