@@ -74,6 +74,47 @@ def evaluate(
             rich_help_panel=METRICS,
         ),
     ] = None,
+    boundary_width: Annotated[
+        str,
+        typer.Option(
+            metavar="LENGTH",
+            help="Boundary: what is near one, for boundary IoU and F1, as 3px or 1.5m.",
+            rich_help_panel=METRICS,
+        ),
+    ] = EvaluateOptions.boundary_width,
+    hausdorff_cap: Annotated[
+        int,
+        typer.Option(
+            metavar="PX",
+            min=1,
+            help="Boundary: up to here the Hausdorff distance is exact; above it shows as more.",
+            rich_help_panel=METRICS,
+        ),
+    ] = EvaluateOptions.hausdorff_cap,
+    connectivity: Annotated[
+        Literal["4", "8"],
+        typer.Option(
+            help="Object, topology: 4, pixels of one object share an edge; 8, or but a corner.",
+            rich_help_panel=METRICS,
+        ),
+    ] = "4" if EvaluateOptions.connectivity == 4 else "8",
+    object_sizes: Annotated[
+        str,
+        typer.Option(
+            metavar="AREA,AREA",
+            help="Object: areas from which on one is medium, and large, as 100m2,1000m2 or in px.",
+            rich_help_panel=METRICS,
+        ),
+    ] = EvaluateOptions.object_sizes,
+    warp: Annotated[
+        int,
+        typer.Option(
+            metavar="PX",
+            min=1,
+            help="Topology: boundaries may be so far off before that is an error.",
+            rich_help_panel=METRICS,
+        ),
+    ] = EvaluateOptions.warp,
     fail_under: Annotated[
         list[str] | None,
         typer.Option(
@@ -186,6 +227,11 @@ def evaluate(
         aoi=aoi,
         bbox=bbox,
         metrics=tuple(name.strip() for name in metrics.split(",")),
+        boundary_width=boundary_width,
+        hausdorff_cap=hausdorff_cap,
+        connectivity=8 if connectivity == "8" else 4,
+        object_sizes=object_sizes,
+        warp=warp,
         scores=tuple(scores or ()),
         compare=tuple(compare or ()),
         intervals=intervals,

@@ -82,7 +82,7 @@ class Components:
 
     def finish(self) -> Table:
         """The components, after the last window; those without a pixel in the area left out."""
-        roots = find_roots(self._parents[: self._count])
+        roots = self.find_roots()
         values, used = np.zeros(self._count, np.uint8), np.flatnonzero(self._pixels[: self._count])
         values[roots[used]] = self._values[used]
         pixels, firsts = np.zeros(self._count, np.int64), np.full(self._count, NONE)
@@ -95,6 +95,10 @@ class Components:
         rows, cols = np.divmod(firsts[order], self._area.width)
         places = np.stack([rows + self._area.row_off, cols + self._area.col_off], axis=1)
         return Table(numbers[roots], values[order], pixels[order], places)
+
+    def find_roots(self) -> NDArray[np.int32]:
+        """By provisional number one number for all of a component, after the last window."""
+        return _find_roots(self._parents[: self._count])
 
     def _grow(self, count: int) -> None:
         """Make room for so many provisional numbers, each a component by itself."""
@@ -266,7 +270,7 @@ def unite_pairs(
 
 
 @compiled
-def find_roots(parents: NDArray[np.int32]) -> NDArray[np.int32]:
+def _find_roots(parents: NDArray[np.int32]) -> NDArray[np.int32]:
     """The root of each number: parents come before their children."""
     roots = np.empty_like(parents)
     for index in range(len(parents)):

@@ -6,19 +6,54 @@ from collections.abc import Callable, Sequence
 
 from geounet.classes import ClassInfo
 from geounet.errors import UsageError
+from geounet.evaluation.boundary import BoundaryFamily
 from geounet.evaluation.family import Family
 from geounet.evaluation.naming import check_limits, list_names
+from geounet.evaluation.objects import ObjectFamily
 from geounet.evaluation.options import ALL, EvaluateOptions
 from geounet.evaluation.pixels import PixelFamily
 from geounet.evaluation.probability import ProbabilityFamily, choose_steps
+from geounet.evaluation.sizes import LENGTH, parse_bounds, parse_size
+from geounet.evaluation.topology import TopologyFamily
+from geounet.vector import find_amorphous
 
 Classes = tuple[ClassInfo, ...]
 
 PROBABILITY = "probability"
 """The family that needs scores."""
 
+
+def make_boundary_family(classes: Classes, options: EvaluateOptions) -> BoundaryFamily:
+    """That of boundaries."""
+    width = parse_size(options.boundary_width, "--boundary-width", LENGTH)
+    return BoundaryFamily(classes, width, options.hausdorff_cap)
+
+
+def make_object_family(classes: Classes, options: EvaluateOptions) -> ObjectFamily:
+    """That of objects."""
+    bounds = parse_bounds(options.object_sizes, "--object-sizes")
+    return ObjectFamily(
+        classes, find_background(classes, options), options.connectivity == 8, bounds
+    )
+
+
+def make_topology_family(classes: Classes, options: EvaluateOptions) -> TopologyFamily:
+    """That of topology."""
+    background = find_background(classes, options)
+    return TopologyFamily(classes, background, options.connectivity == 8, options.warp)
+
+
+def find_background(classes: Classes, options: EvaluateOptions) -> frozenset[int]:
+    """Positions in the classes of those that have no objects."""
+    amorphous = find_amorphous(classes, options.label_options)
+    return frozenset(k for k, item in enumerate(classes) if item.value in amorphous)
+
+
 FAMILIES: dict[str, Callable[[Classes, EvaluateOptions], Family]] = {
     "pixel": lambda classes, _: PixelFamily(classes),
+    "boundary": make_boundary_family,
+    "object": make_object_family,
+    "topology": make_topology_family,
     "probability": lambda classes, options: ProbabilityFamily(
         classes, choose_steps(options.scores)
     ),

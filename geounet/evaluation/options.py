@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from geounet.errors import UsageError
+from geounet.evaluation.sizes import LENGTH, parse_bounds, parse_size
 from geounet.inference.options import PredictOptions
 from geounet.vector.label_options import LabelOptions
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 ALL = "all"
 """Every family of metrics that there are data for."""
+
+MAX_CAP, MAX_WARP = 256, 32
+"""Pixels around each window that are read, too: as many as the cap, and 8 for each to be warped."""
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: the command line reads the defaults
@@ -28,6 +32,12 @@ class EvaluateOptions:
         bbox: west, south, east, north in the masks' CRS; only pixels in it count.
         metrics: families of metrics: "pixel", which there always is, and others of `FAMILIES`, or
             "all". Scores bring "probability" with them.
+        boundary_width: how near is near, for boundary IoU and F1: `3px` or `1.5m`.
+        hausdorff_cap: up to so many pixels the Hausdorff distance is exact; above it is unknown.
+        connectivity: 4: pixels of one object share an edge; 8: or but a corner.
+        object_sizes: areas from which on an object is medium, and large, in px or m2; the default
+            is COCO's, 32 x 32 and 96 x 96 pixels.
+        warp: so many pixels boundaries may be warped before what differs is an error of topology.
         scores: probabilities of the classes, as predict writes them, one file per mask in the same
             order, or one folder matched by name.
         compare: masks to compare with, likewise; only what both have counts.
@@ -55,6 +65,11 @@ class EvaluateOptions:
     aoi: str | Path | None = None
     bbox: Bounds | None = None
     metrics: tuple[str, ...] = ("pixel",)
+    boundary_width: str = "3px"
+    hausdorff_cap: int = 32
+    connectivity: Literal[4, 8] = 4
+    object_sizes: str = "1024px,9216px"
+    warp: int = 5
     scores: tuple[str | Path, ...] = ()
     compare: tuple[str | Path, ...] = ()
     intervals: bool = True
@@ -74,6 +89,7 @@ class EvaluateOptions:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
+        self._check_metrics()
         if self.bootstrap < 100:
             raise UsageError(f"--bootstrap is {self.bootstrap}; draw at least 100 times")
         if self.block is not None and self.block < 1:
@@ -90,3 +106,13 @@ class EvaluateOptions:
             raise UsageError("--images are for masks; with --model the images are known")
         if self.model and self.scores:
             raise UsageError("--model makes scores of its own; ask for them: --metrics probability")
+
+    def _check_metrics(self) -> None:
+        parse_size(self.boundary_width, "--boundary-width", LENGTH)
+        parse_bounds(self.object_sizes, "--object-sizes")
+        for option, number, most in (
+            ("--hausdorff-cap", self.hausdorff_cap, MAX_CAP),
+            ("--warp", self.warp, MAX_WARP),
+        ):
+            if not 1 <= number <= most:
+                raise UsageError(f"{option} is {number}; give 1 to {most} pixels")

@@ -1,12 +1,15 @@
-"""Lengths and areas that may be given in pixels or on the ground."""
+"""Lengths and areas that may be given in pixels or on the ground. Pure: no rasterio."""
 
 from __future__ import annotations
 
 import math
 import re
+from typing import TYPE_CHECKING
 
 from geounet.errors import InputError, UsageError
-from geounet.raster import Grid
+
+if TYPE_CHECKING:
+    from geounet.raster import Grid
 
 LENGTH = ("px", "m")
 AREA = ("px", "m2")
@@ -30,6 +33,20 @@ def parse_size(text: str, option: str, units: tuple[str, str]) -> Size:
             f"{option} is {text!r}; give a number above 0 with {' or '.join(units)}, as 3{units[0]}"
         )
     return number, unit
+
+
+def parse_bounds(text: str, option: str) -> tuple[Size, Size]:
+    """Two areas in one unit, the smaller one first, as `100m2,1000m2`.
+
+    Raises:
+        UsageError: they are none.
+    """
+    sizes = [parse_size(part, option, AREA) for part in text.split(",")]
+    if len(sizes) != 2 or sizes[0][1] != sizes[1][1] or not sizes[0][0] < sizes[1][0]:
+        raise UsageError(
+            f"{option} is {text!r}; give two areas in one unit, the smaller first, as 100m2,1000m2"
+        )
+    return sizes[0], sizes[1]
 
 
 def to_pixels(size: Size, grid: Grid, option: str) -> float:

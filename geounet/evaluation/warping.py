@@ -17,8 +17,9 @@ from geounet.vector import compiled
 AROUND = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
 """The pixels around one, in the order of the bits that say which of them are of the object."""
 
-STEPS = 4
-"""Pixels that a round looks beyond the one before: those of four lattices flip in turn."""
+STEPS = 8
+"""Pixels that a round looks beyond the one before: those of four lattices flip in turn, twice,
+since at a corner one may have to wait for those beside it."""
 
 
 def tabulate_simple(*, eight: bool) -> NDArray[np.bool_]:
@@ -56,10 +57,10 @@ def warp(
 
     In a round, those pixels flip that are not as in the mask and touch one that is as they should
     become, seen before the round: a boundary moves by one pixel, over edge or corner. Of these, the
-    pixels of four lattices flip in turn: rows and columns even and even, even and odd, odd and
-    even, odd and odd, counted from `parity`. No two pixels of a lattice are neighbours, so that in
-    any order, and in all windows, the same ones are simple. What becomes of a pixel is known from
-    the `STEPS * rounds` pixels around it; of those at the edge of the arrays nothing is.
+    pixels of four lattices flip in turn, twice: rows and columns even and even, even and odd, odd
+    and even, odd and odd, counted from `parity`. No two pixels of a lattice are neighbours, so that
+    in any order, and in all windows, the same ones are simple. What becomes of a pixel is known
+    from the `STEPS * rounds` pixels around it; of those at the edge of the arrays nothing is.
     """
     warped = labels.copy()
     _warp(warped, mask, rounds, simple, parity)
@@ -74,33 +75,39 @@ def _warp(
     simple: NDArray[np.bool_],
     parity: tuple[int, int],
 ) -> None:
-    height, width = warped.shape
     rows, cols = np.nonzero(warped != mask)
     for _ in range(rounds):
-        turns = np.full(len(rows), 4, np.uint8)  # the lattice by which a pixel may flip; 4: none
-        for index in range(len(rows)):
-            row, col = rows[index], cols[index]
-            if 0 < row < height - 1 and 0 < col < width - 1:
-                bits = _look_around(warped, row, col)
-                if bits != (0 if mask[row, col] else 255):
-                    turns[index] = ((row + parity[0]) & 1) * 2 + ((col + parity[1]) & 1)
-        is_moved = False
-        for turn in range(4):
+        turns = _find_turns(warped, mask, rows, cols, parity)
+        for step in range(STEPS):
             for index in range(len(rows)):
-                if turns[index] == turn:
-                    row, col = rows[index], cols[index]
-                    if simple[_look_around(warped, row, col)]:
-                        warped[row, col] = mask[row, col]
-                        is_moved = True
-        if not is_moved:
-            return
-        kept = 0
+                row, col = rows[index], cols[index]
+                is_due = turns[index] == step & 3 and warped[row, col] != mask[row, col]
+                if is_due and simple[_look_around(warped, row, col)]:
+                    warped[row, col] = mask[row, col]
+        kept = np.zeros(len(rows), np.bool_)
         for index in range(len(rows)):
-            row, col = rows[index], cols[index]
-            if warped[row, col] != mask[row, col]:
-                rows[kept], cols[kept] = row, col
-                kept += 1
-        rows, cols = rows[:kept], cols[:kept]
+            kept[index] = warped[rows[index], cols[index]] != mask[rows[index], cols[index]]
+        if kept.all():
+            return
+        rows, cols = rows[kept], cols[kept]
+
+
+@compiled
+def _find_turns(
+    warped: NDArray[np.bool_],
+    mask: NDArray[np.bool_],
+    rows: NDArray[np.intp],
+    cols: NDArray[np.intp],
+    parity: tuple[int, int],
+) -> NDArray[np.uint8]:
+    """Of each pixel the lattice with which it may flip in this round; 4: it may not."""
+    turns = np.full(len(rows), 4, np.uint8)
+    for index in range(len(rows)):
+        row, col = rows[index], cols[index]
+        is_inner = 0 < row < warped.shape[0] - 1 and 0 < col < warped.shape[1] - 1
+        if is_inner and _look_around(warped, row, col) != (0 if mask[row, col] else 255):
+            turns[index] = ((row + parity[0]) & 1) * 2 + ((col + parity[1]) & 1)
+    return turns
 
 
 @compiled
