@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from geounet.errors import UsageError
 from geounet.models import Band
+from geounet.raster import hatch
 from geounet.training import TrainOptions, contact_sheet, learner, show_augmentation, train
 from geounet.training.augment_options import PRESETS, AugmentOptions, choose_augmentation
 from geounet.training.augmentation import Pixels, augment
@@ -21,7 +22,7 @@ from geounet.training.deformation import (
     interpolate,
     spread,
 )
-from geounet.training.figures import draw_versions, hatch
+from geounet.training.figures import draw_versions
 from geounet.training.loss_options import LossOptions
 from geounet.training.losses import make_loss
 from geounet.training.normalisation import Normaliser

@@ -26,9 +26,13 @@ from .mosaic import store_grid as store_grid
 from .paths import find_local as find_local
 from .paths import find_stored as find_stored
 from .paths import name_of as name_of
+from .preview import HATCH as HATCH
 from .preview import colour_mask as colour_mask
+from .preview import hatch as hatch
+from .preview import measure_stretch as measure_stretch
 from .preview import read_preview as read_preview
 from .preview import read_small as read_small
+from .preview import stretch as stretch
 from .resampling import Resampled as Resampled
 from .scene import Scene as Scene
 from .scene import open_scene as open_scene

@@ -17,6 +17,9 @@ STRETCH = (2.0, 98.0)
 
 NODATA_RGB = (255, 255, 255)
 
+HATCH = (235, 130)
+"""Grey of what is hidden, and of the lines over it."""
+
 
 def read_preview(
     scene: Scene | str | Path, max_size: int = 1024, bands: Sequence[int] | None = None
@@ -63,25 +66,65 @@ def colour_mask(mask: NDArray[np.uint8], classes: Sequence[ClassInfo]) -> NDArra
     return colours[mask]
 
 
+def measure_stretch(
+    image: NDArray[np.generic], valid: NDArray[np.bool_]
+) -> list[tuple[float, float]]:
+    """What becomes black and full brightness in each band (bands, H, W)."""
+    if not valid.any():
+        return [(0.0, 1.0)] * len(image)
+    return [_measure_band(band[valid]) for band in image]
+
+
+def stretch(
+    image: NDArray[np.generic],
+    valid: NDArray[np.bool_],
+    limits: Sequence[tuple[float, float]] | None = None,
+    blank: int = 255,
+) -> NDArray[np.uint8]:
+    """RGB (H, W, 3) of the first three bands (or the first, grey).
+
+    Args:
+        image: (bands, H, W).
+        valid: bool (H, W), True = data.
+        limits: black and full brightness of each band; None: as measured.
+        blank: shade where not valid.
+    """
+    shown = image[:3] if len(image) >= 3 else image[:1]
+    limits = limits or measure_stretch(shown, valid)
+    bands = [_stretch_band(*pair, valid, blank) for pair in zip(shown, limits, strict=False)]
+    return np.stack(bands * (3 // len(bands)), axis=-1)
+
+
+def hatch(picture: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """A picture (H, W, 3) hatched in grey where it is hidden (H, W)."""
+    line = max(1, len(hidden) // 128)  # as wide in all pictures
+    diagonal = np.add.outer(*(np.arange(side) for side in hidden.shape))
+    is_line = diagonal // line % 6 == 0
+    stripes = np.where(is_line, HATCH[1], HATCH[0]).astype(np.uint8)
+    return np.where(hidden[..., None], stripes[..., None], picture)
+
+
 def _choose_bands(scene: Scene) -> tuple[int, ...]:
     return scene.bands[:3] if scene.count >= 3 else scene.bands[:1]
 
 
 def _render(pixels: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Bands (1 or 3, H, W) as (H, W, 3)."""
-    layers = [np.where(valid, band, 0) for band in pixels]
     if pixels.dtype != np.uint8:
-        layers = [_stretch(band, valid) for band in layers]
-    picture = np.stack(layers * (3 // len(layers)), axis=-1)
+        return stretch(pixels, valid, blank=0)
+    picture = np.stack([*np.where(valid, pixels, np.uint8(0))] * (3 // len(pixels)), axis=-1)
     return picture.astype(np.uint8, copy=False)
 
 
-def _stretch(band: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """A band between its percentiles as 0-255; 0 where invalid."""
-    if not valid.any():
-        return np.zeros(band.shape, np.uint8)
-    values = band.astype(np.float64)
-    low, high = np.percentile(values[valid], STRETCH)
-    scaled = np.clip(values, low, high) - low
-    picture = np.rint(scaled * (255 / (high - low))) if high > low else np.zeros(band.shape)
-    return np.where(valid, picture, 0).astype(np.uint8)
+def _measure_band(values: NDArray[np.generic]) -> tuple[float, float]:
+    low, high = np.percentile(values.astype(np.float64), STRETCH)
+    return float(low), float(high)
+
+
+def _stretch_band(
+    band: NDArray[np.generic], limits: tuple[float, float], valid: NDArray[np.bool_], blank: int
+) -> NDArray[np.uint8]:
+    low, high = limits
+    values = np.where(valid, band, low).astype(np.float64)
+    shades = np.rint((values - low) * (255 / (high - low) if high > low else 255.0))
+    return np.where(valid, np.clip(shades, 0, 255), blank).astype(np.uint8)

@@ -13,9 +13,10 @@ from torch import Tensor
 from geounet.classes import NODATA
 from geounet.errors import UsageError
 from geounet.progress import ProgressCallback, ignore_progress
+from geounet.raster import measure_stretch, stretch
 from geounet.training.augmentation import Pixels, augment
 from geounet.training.chips import Chip, make_lookup, read_chip
-from geounet.training.figures import Version, draw_versions, measure_stretch, stretch
+from geounet.training.figures import Version, draw_versions
 from geounet.training.network import build_training_network, find_training_geometry
 from geounet.training.normalisation import Normaliser
 from geounet.training.options import TrainOptions

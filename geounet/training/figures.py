@@ -13,13 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from geounet.classes import NODATA, ClassInfo
-from geounet.raster import colour_mask
-
-STRETCH = (2, 98)
-"""Percentiles of the valid values that become black and white."""
-
-HATCH = (235, 130)
-"""Grey of what is hidden, and of the lines over it."""
+from geounet.raster import HATCH, colour_mask, hatch, stretch
 
 LINE_LUMINANCE = 0.7
 """Most of a line on white."""
@@ -130,56 +124,6 @@ def darken(rgb: tuple[int, int, int]) -> tuple[float, ...]:
     """The colour, 0-1, as dark as a line on white has to be."""
     luminance = float(np.dot(rgb, (0.2126, 0.7152, 0.0722))) / 255
     return tuple(value / 255 * min(1.0, LINE_LUMINANCE / max(luminance, 1e-9)) for value in rgb)
-
-
-def hatch(picture: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """A picture (H, W, 3) hatched in grey where it is hidden (H, W)."""
-    line = max(1, len(hidden) // 128)  # as wide in all pictures
-    diagonal = np.add.outer(*(np.arange(side) for side in hidden.shape))
-    is_line = diagonal // line % 6 == 0
-    stripes = np.where(is_line, HATCH[1], HATCH[0]).astype(np.uint8)
-    return np.where(hidden[..., None], stripes[..., None], picture)
-
-
-def measure_stretch(
-    image: NDArray[np.generic], valid: NDArray[np.bool_]
-) -> list[tuple[float, float]]:
-    """What becomes black and white in each band (bands, H, W)."""
-    if not valid.any():
-        return [(0.0, 1.0)] * len(image)
-    return [_measure_band(band[valid]) for band in image]
-
-
-def stretch(
-    image: NDArray[np.generic],
-    valid: NDArray[np.bool_],
-    limits: Sequence[tuple[float, float]] | None = None,
-) -> NDArray[np.uint8]:
-    """RGB (H, W, 3) of the first three bands (or the first, grey); white where not valid.
-
-    Args:
-        image: (bands, H, W).
-        valid: bool (H, W), True = data.
-        limits: black and white of each band; None: as measured.
-    """
-    shown = image[:3] if len(image) >= 3 else image[:1]
-    limits = limits or measure_stretch(shown, valid)
-    grey = [_stretch_band(*pair, valid) for pair in zip(shown, limits, strict=False)]
-    return np.stack(grey * (3 // len(grey)), axis=-1)
-
-
-def _measure_band(values: NDArray[np.generic]) -> tuple[float, float]:
-    low, high = np.percentile(values.astype(np.float64), STRETCH)
-    return float(low), float(high)
-
-
-def _stretch_band(
-    band: NDArray[np.generic], limits: tuple[float, float], valid: NDArray[np.bool_]
-) -> NDArray[np.uint8]:
-    values = np.where(valid, band, 0).astype(np.float64)
-    low, high = limits
-    shades = 255 * (values - low) / (high - low if high > low else 1.0)
-    return np.where(valid, np.clip(shades, 0, 255), 255).astype(np.uint8)
 
 
 def _column(history: Sequence[Mapping[str, float | None]], name: str) -> list[float]:
