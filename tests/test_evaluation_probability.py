@@ -163,6 +163,18 @@ def test_scores_from_files(tmp_path, monkeypatch, dtype, nodata):
     assert evaluate(mask, truth, options).to_dict() == result.to_dict()
 
 
+def test_the_fourth_of_four_bands_is_no_alpha(tmp_path):
+    mask, truth, _, _, _ = write_scene(tmp_path)
+    quarters = np.full((4, *GRID.shape), 60, "uint8")
+    quarters[3] = 0
+    path = write_raster(tmp_path / "four.tif", quarters, grid=GRID, photometric="rgb", alpha="yes")
+    result = evaluate(mask, truth, EvaluateOptions(scores=(path,), classes="a,b,c,d"))
+    assert result.details["probability"]["pixels"] == result.metrics.pixels
+    assert result.values["brier"].value == pytest.approx(
+        (194 / 254) ** 2 + 2 * (60 / 254) ** 2, abs=1e-12
+    )
+
+
 def test_what_is_no_probability_is_refused(tmp_path):
     mask, truth, path, _, scores = write_scene(tmp_path)
 
@@ -176,7 +188,8 @@ def test_what_is_no_probability_is_refused(tmp_path):
     refuse(write("full.tif", scores), r"full\.tif holds 255, which is no probability")
     refuse(write("logits.tif", scores.astype("float32") - 9), "holds -9, which is no probability")
     refuse(write("words.tif", scores.astype("uint16")), "holds uint16; scores are uint8")
-    refuse(write("three.tif", np.zeros((3, 60, 50), "uint8")), "has 3 bands; scores have one")
+    refuse(write("five.tif", np.zeros((5, 60, 50), "uint8")), "has 5 bands; scores have one")
+    refuse(write("one.tif", np.zeros((1, 60, 50), "uint8")), "has bands 1 to 1, not 2")
     refuse(write_scene(tmp_path, names=("b", "a"))[2], "bands in the order b, a; the classes are")
     elsewhere = Grid(height=60, width=50, transform=UTM @ Affine.translation(1, 0), crs=CRS_UTM)
     refuse(write("moved.tif", scores, grid=elsewhere), "does not have the pixels of")

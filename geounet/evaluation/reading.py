@@ -163,8 +163,11 @@ def _read_scores(scores: Scene, window: Window) -> tuple[NDArray[np.generic], ND
 
 def _open_scores(job: Job, classes: tuple[ClassInfo, ...]) -> Scene:
     """The probabilities of a job, once they are known to be those of the mask's classes."""
-    path = str(job.scores)
-    scores = open_scene(path)
+    path, count = str(job.scores), len(classes)
+    with open_scene(path) as scene:
+        # of four bands of 8 bits GDAL takes the last for alpha
+        bands = range(1, count + 1) if scene.count in (count - 1, count) else None
+    scores = open_scene(path, bands)
     try:
         names, wanted = scores.band_names, [item.name for item in classes]
         if scores.dtype != np.uint8 and scores.dtype.kind != "f":
@@ -172,10 +175,9 @@ def _open_scores(job: Job, classes: tuple[ClassInfo, ...]) -> Scene:
                 f"{path} holds {scores.dtype}; scores are uint8 in 1/254, float16 or float32, as "
                 "predict writes them"
             )
-        if scores.count != len(classes):
+        if scores.count != count:
             raise InputError(
-                f"{path} has {scores.count} bands; scores have one for each of the "
-                f"{len(classes)} classes"
+                f"{path} has {scores.count} bands; scores have one for each of the {count} classes"
             )
         if all(names) and sorted(map(str, names)) == sorted(wanted) and list(names) != wanted:
             raise InputError(
