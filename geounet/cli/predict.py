@@ -12,14 +12,21 @@ import typer
 from geounet.cli import parameters as p
 from geounet.cli.bars import progress_bars
 from geounet.cli.boundary import stop_gently
-from geounet.cli.summary import print_json, share, size_text
+from geounet.cli.many import (
+    Job,
+    find_share,
+    predict_on_cluster,
+    predict_shards,
+    report_shards,
+    work_off,
+)
+from geounet.cli.summary import print_json, size_text
+from geounet.cli.summary import share as share_text
 from geounet.errors import GeounetError, UsageError
 from geounet.inference.options import PredictOptions
 
 QUALITY = "Quality"
-
-Job = tuple[str | tuple[str, ...], Path]
-"""An image, or the files of a stack, with its mask."""
+WORKERS = "Many workers"
 
 if TYPE_CHECKING:
     from geounet.inference import Outlook, PredictSummary, Verification
@@ -159,6 +166,27 @@ def predict(
         int,
         typer.Option(min=1, max=64, help="Threads that read.", rich_help_panel=p.SPEED),
     ] = PredictOptions.readers,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Compute the I-th of N shares of the parts of all images, from 0/N, and stop: in "
+            "any order, also at the same time, on machines that see the same files. The same "
+            "command without it then makes the outputs.",
+            rich_help_panel=WORKERS,
+        ),
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS|local[:N]",
+            show_default="this process",
+            help="Compute the parts on a Dask cluster (extra dask): the address of its scheduler, "
+            "as tcp://host:8786, whose workers see the same files; or processes of this machine, "
+            "one per GPU, or N that share the cores.",
+            rich_help_panel=WORKERS,
+        ),
+    ] = PredictOptions.cluster,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -205,6 +233,7 @@ def predict(
         polygons=polygons,
         tta=tta,
         overwrite=overwrite,
+        cluster=cluster,
     )
     jobs = _stack_files(images, output) if stack else _pair_outputs(images, output)
     if len(jobs) > 1 and (polygons or confidence or scores):
@@ -212,6 +241,7 @@ def predict(
             f"--polygons, --confidence and --scores take one image, not {len(jobs)}; "
             "run geounet for each image"
         )
+    share = find_share(shard, cluster, dry_run=dry_run, verify=verify)
     if not stack and not quiet:
         _note_skipped(images)
     in_folder = jobs[0][1] != output
@@ -221,8 +251,27 @@ def predict(
     if in_folder:
         _make_folder(output)
     with progress_bars(quiet=quiet) as progress, stop_gently("the part that it is at") as stop:
-        summaries, failures = _predict_all(jobs, model, options, progress, stop)
-    checks = _verify(jobs, model, summaries, options, verify) if verify else []
+        if share is not None:
+            shares, failures = predict_shards(jobs, model, options, share, progress, stop)
+        else:
+            summaries, failures = _predict_all(jobs, model, options, progress, stop)
+    if share is not None:
+        report_shards(shares, failures, json=json, quiet=quiet)
+    else:
+        checks = _verify(jobs, model, summaries, options, verify) if verify else []
+        _report(summaries, failures, checks, json=json, quiet=quiet)
+    if failures:
+        raise failures[0]
+
+
+def _report(
+    summaries: list[PredictSummary],
+    failures: list[GeounetError],
+    checks: list[Verification],
+    *,
+    json: bool,
+    quiet: bool,
+) -> None:
     if json:
         failed = [str(error) for error in failures]
         print_json({"masks": summaries, "failed": failed, "verified": checks})
@@ -230,8 +279,6 @@ def predict(
         notes = [f"note: {note}" for summary in summaries for note in summary.notes]
         for line in [*map(describe, summaries), *notes, *map(_describe_check, checks)]:
             typer.echo(line, err=True)
-    if failures:
-        raise failures[0]
 
 
 def _stack_files(images: list[str], output: Path) -> list[Job]:
@@ -295,30 +342,15 @@ def _predict_all(
     progress: ProgressCallback,
     stop: Event,
 ) -> tuple[list[PredictSummary], list[GeounetError]]:
-    """Predict every scene; one that fails does not stop the others."""
-    from geounet.errors import InputError, Interrupted, ModelError
     from geounet.inference import load_models
     from geounet.inference import predict as predict_scene
 
+    if options.cluster is not None:
+        return predict_on_cluster(jobs, model, options, progress, stop)
     loaded = load_models(model)
-    summaries: list[PredictSummary] = []
-    failures: list[GeounetError] = []
-    for image, output in jobs:
-        if stop.is_set():
-            raise Interrupted(
-                f"{len(summaries)} of {len(jobs)} images are done; the same command goes on"
-            )
-        try:
-            summaries.append(predict_scene(image, loaded, output, options, progress, stop))
-        except (InputError, ModelError, UsageError) as error:
-            if len(jobs) == 1:
-                raise
-            if str(error) not in map(str, failures):  # one that concerns no single image
-                typer.echo(f"error: {error}", err=True)
-            failures.append(error)
-    if failures:
-        failures[:0] = [type(failures[0])(f"{len(failures)} of {len(jobs)} images failed")]
-    return summaries, failures
+    return work_off(
+        jobs, lambda _, job: predict_scene(job[0], loaded, job[1], options, progress, stop), stop
+    )
 
 
 def _foresee(
@@ -386,7 +418,7 @@ def describe(summary: PredictSummary) -> str:
         return f"{summary.output}: an earlier run has done it; nothing was to be computed{polygons}"
     rate = pixels / summary.elapsed_s / 1e6
     classes = ", ".join(
-        f"{name} {share(count, pixels)}" for name, count in summary.class_pixels.items()
+        f"{name} {share_text(count, pixels)}" for name, count in summary.class_pixels.items()
     )
     stages = ", ".join(
         f"{name} {seconds:.1f} s" + (" (bottleneck)" if name == summary.bottleneck else "")
@@ -399,7 +431,7 @@ def describe(summary: PredictSummary) -> str:
         peaks.append(f"{size_text(summary.peak_device_bytes)} on the device")
     return (
         f"{summary.output}: {summary.width} x {summary.height} px; {classes}, "
-        f"no data {share(summary.nodata_pixels, pixels)}\n"
+        f"no data {share_text(summary.nodata_pixels, pixels)}\n"
         f"{summary.elapsed_s:.1f} s, {rate:.2f} Mpx/s on {summary.device} ({summary.engine}, "
         f"{summary.precision}); {summary.tiles} {tiles} of {summary.tile_shape[1]} x "
         f"{summary.tile_shape[0]}{skipped}; {stages}; peak memory {', '.join(peaks)}"

@@ -1,3 +1,5 @@
+from .cluster import check_cluster as check_cluster
+from .driving import predict_scenes as predict_scenes
 from .engine import Engine as Engine
 from .engine import TorchEngine as TorchEngine
 from .engine import is_out_of_memory as is_out_of_memory
@@ -21,6 +23,7 @@ from .shard import ShardSummary as ShardSummary
 from .shard import predict_shard as predict_shard
 from .starting import make_engine as make_engine
 from .starting import make_ensemble as make_ensemble
+from .starting import start_engine as start_engine
 from .summary import PredictSummary as PredictSummary
 from .tiling import Tile as Tile
 from .tiling import plan_tiles as plan_tiles

@@ -1,4 +1,4 @@
-"""The end of a run: its parts become the outputs."""
+"""The end of a run: its parts, old and new, become the outputs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from geounet.inference.beginning import Begun
+from geounet.inference.following import Polygons
+from geounet.inference.options import PredictOptions
 from geounet.inference.predictor import STEPS, nodata_of
+from geounet.inference.provenance import make_tags
 from geounet.inference.returning import name_strip, return_parts
 from geounet.inference.run import Run
-from geounet.raster import Resampled, Window, assemble
+from geounet.progress import Progress, ProgressCallback
+from geounet.raster import Resampled, Window, assemble, clear_workspace
 
 
 def assemble_outputs(run: Run, parts: Sequence[Window], tags: Mapping[str, str]) -> None:
@@ -33,3 +38,35 @@ def assemble_outputs(run: Run, parts: Sequence[Window], tags: Mapping[str, str])
             classes=run.classes if kind == "mask" else None,
             tags=tags if kind == "mask" else {**tags, **steps},
         )
+
+
+def resume_parts(begun: Begun, missing: Sequence[Window], polygons: Polygons) -> None:
+    """Take in the parts that an earlier run has kept."""
+    run = begun.run
+    polygons.begin(run, begun.parts, missing)
+    for part in set(begun.parts) - set(missing):
+        run.count_classes(run.job.part_path("mask", part))
+
+
+def finish_run(
+    begun: Begun, options: PredictOptions, polygons: Polygons, progress: ProgressCallback
+) -> None:
+    """Make the outputs of the parts, which are all on disk, and remove these.
+
+    Raises:
+        ResourceError: something cannot be written.
+        GeounetError: what making polygons has failed with.
+    """
+    run, outline = begun.run, begun.outline
+    if begun.is_finished:
+        run.was_done = True
+        run.count_classes(run.outputs["mask"])
+        for path in run.outputs.values():
+            clear_workspace(path)
+    else:
+        progress(Progress("assemble", 0, None, "px"))
+        tags = make_tags(outline.fingerprint, run.models, run.engine, options)
+        with run.watch.measure("assemble"):
+            assemble_outputs(run, begun.parts, tags)
+    polygons.finish(run, progress)
+    run.job.remove()

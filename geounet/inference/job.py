@@ -78,6 +78,10 @@ class Job:
             with suppress(OSError):
                 drafted.part_path(kind, part).unlink()
 
+    def is_there(self, part: Window) -> bool:
+        """Whether a part seems to be done, without a look into its files."""
+        return self.part_path("mask", part).exists()
+
     def is_done(self, kinds: tuple[str, ...], part: Window) -> bool:
         """Whether all outputs of a part are on disk, and not cut off by whoever copied them."""
         return all(is_whole(self.part_path(kind, part), part.shape) for kind in kinds)
@@ -101,7 +105,7 @@ def lock_job(output: Path, *, shared: bool = False) -> Iterator[FolderLock]:
     Raises:
         ResourceError: another run is writing the output, or the folder cannot be made.
     """
-    with locked_folder(_name_folder(output), output, shared=shared) as lock:
+    with locked_folder(name_folder(output), output, shared=shared) as lock:
         yield lock
 
 
@@ -122,7 +126,7 @@ def open_job(
     """
     if job := find_job(lock.output, fingerprint):
         return job
-    folder = _name_folder(lock.output)
+    folder = name_folder(lock.output)
     difference = describe_difference(lock.output, fingerprint)
     if not lock.is_alone:
         raise ResourceError(
@@ -145,7 +149,7 @@ def open_job(
 
 def find_job(output: Path, fingerprint: Mapping[str, Any]) -> Job | None:
     """The job that a run with this fingerprint goes on with."""
-    folder = _name_folder(output)
+    folder = name_folder(output)
     found = _read_job(folder)
     if found is None or found["fingerprint"] != json.loads(json.dumps(fingerprint)):
         return None
@@ -194,7 +198,8 @@ def check_output(path: Path, suffixes: tuple[str, ...]) -> None:
         raise UsageError(f"{path.parent}: no such folder; make it first")
 
 
-def _name_folder(output: Path) -> Path:
+def name_folder(output: Path) -> Path:
+    """Of an output's parts."""
     return output.with_name(output.name + ".parts")
 
 
@@ -235,7 +240,7 @@ def _is_kept(file: Path) -> bool:
 
 def describe_difference(output: Path, fingerprint: Mapping[str, Any]) -> str:
     """In what an output's job is another one, for messages."""
-    found = _read_job(_name_folder(output))
+    found = _read_job(name_folder(output))
     if found is None:
         return "without a readable job.json"
     now, then = json.loads(json.dumps(fingerprint)), found["fingerprint"]

@@ -40,6 +40,8 @@ class PredictOptions:
         polygons: also write the polygons of the mask here, with confidence and scores if written.
         tta: average over the symmetries of the square: "flip" four, "d4" all eight.
         overwrite: replace existing outputs.
+        cluster: compute the parts on a Dask cluster: the address of its scheduler; "local" or
+            "local:N", processes of this machine; None: in this process.
     """
 
     bands: tuple[int, ...] | None = None
@@ -61,3 +63,4 @@ class PredictOptions:
     polygons: Path | None = None
     tta: Tta = "none"
     overwrite: bool = False
+    cluster: str | None = None

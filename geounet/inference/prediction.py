@@ -7,18 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
 
-from geounet.inference.beginning import Begun, begin_run, outline_run
+from geounet.inference.beginning import begin_run, outline_run
 from geounet.inference.computing import compute_parts
-from geounet.inference.finishing import assemble_outputs
-from geounet.inference.following import Polygons, start_polygons
+from geounet.inference.driving import predict_scenes
+from geounet.inference.finishing import finish_run, resume_parts
+from geounet.inference.following import start_polygons
 from geounet.inference.job import lock_job
 from geounet.inference.loading import ModelLike
 from geounet.inference.options import PredictOptions
 from geounet.inference.preparation import ImageLike, check_outputs, prepare
-from geounet.inference.provenance import make_tags
 from geounet.inference.summary import PredictSummary, summarize
-from geounet.progress import Progress, ProgressCallback, ignore_progress
-from geounet.raster import Window, clear_workspace
+from geounet.progress import ProgressCallback, ignore_progress
 
 
 def predict(
@@ -50,6 +49,11 @@ def predict(
         ResourceError: memory, disk or device.
     """
     options = options or PredictOptions()
+    if options.cluster is not None:
+        (ended,) = predict_scenes([(image, Path(output))], model, options, progress, stop)
+        if isinstance(ended, PredictSummary):
+            return ended
+        raise ended
     started = time.perf_counter()
     outputs = check_outputs(image, Path(output), options)
     with (
@@ -67,35 +71,3 @@ def predict(
         finish_run(begun, options, polygons, progress)
     resumed = len(begun.parts) - len(missing)
     return summarize(begun.run, options, resumed, time.perf_counter() - started)
-
-
-def resume_parts(begun: Begun, missing: Sequence[Window], polygons: Polygons) -> None:
-    """Take in the parts that an earlier run has kept."""
-    run = begun.run
-    polygons.begin(run, begun.parts, missing)
-    for part in set(begun.parts) - set(missing):
-        run.count_classes(run.job.part_path("mask", part))
-
-
-def finish_run(
-    begun: Begun, options: PredictOptions, polygons: Polygons, progress: ProgressCallback
-) -> None:
-    """Make the outputs of the parts, which are all on disk, and remove these.
-
-    Raises:
-        ResourceError: something cannot be written.
-        GeounetError: what making polygons has failed with.
-    """
-    run, outline = begun.run, begun.outline
-    if begun.is_finished:
-        run.was_done = True
-        run.count_classes(run.outputs["mask"])
-        for path in run.outputs.values():
-            clear_workspace(path)
-    else:
-        progress(Progress("assemble", 0, None, "px"))
-        tags = make_tags(outline.fingerprint, run.models, run.engine, options)
-        with run.watch.measure("assemble"):
-            assemble_outputs(run, begun.parts, tags)
-    polygons.finish(run, progress)
-    run.job.remove()

@@ -58,8 +58,21 @@ def prepare(
     Raises:
         UsageError, InputError, ModelError, ResourceError: as `predict`.
     """
+    with limit_cache(choose_cache(options.max_memory)), prepare_all(image, model, options) as all_:
+        yield all_
+
+
+@contextmanager
+def prepare_all(
+    image: ImageLike, model: ModelLike | Sequence[ModelLike], options: PredictOptions
+) -> Iterator[Prepared]:
+    """As `prepare`, for one who reads no pixels: GDAL's cache, the whole process's, stays as it is.
+
+    Raises:
+        UsageError, InputError, ModelError, ResourceError: as `predict`.
+    """
     models = load_models(model)
-    with limit_cache(choose_cache(options.max_memory)), open_image(image, options) as own:
+    with open_image(image, options) as own:
         scene = fit_scene([one.spec for one in models], own, options)
         check_polygons(scene, options)
         engine = start_engine(models, scene.dtype, options)
