@@ -24,6 +24,7 @@ from geounet.models import (
     as_input,
     check_suffix,
     choose_tiling,
+    describe_export,
     find_difference,
     is_foreign_file,
     list_files,
@@ -224,5 +225,5 @@ def _publish(place: Path, output: Path) -> int:
 def _find_notes(model: Model, output: Path, options: ExportOptions) -> tuple[str, ...]:
     if output.suffix.lower() != ".onnx" or options.tile is not None:
         return ()
-    tile, _ = choose_tiling(model.spec, None)
+    tile, _ = choose_tiling(describe_export(model, output, options), None)
     return (f"the QGIS plugin Deepness takes fixed sides only; for it, add --tile {tile}",)

@@ -8,6 +8,7 @@ from .checkpoint import read_spec as read_spec
 from .checkpoint import save_model as save_model
 from .export_deepness import choose_tiling as choose_tiling
 from .export_form import ExportForm as ExportForm
+from .export_form import describe_export as describe_export
 from .export_form import make_export_form as make_export_form
 from .export_int8 import quantise as quantise
 from .export_options import ExportOptions as ExportOptions

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from geounet.errors import UsageError
 from geounet.models.checkpoint import Model
 from geounet.models.export_options import ExportOptions
+from geounet.models.geometry import find_padded_margin
 from geounet.models.inference_form import fold_batchnorm
 from geounet.models.spec import ModelSpec
 
@@ -68,7 +69,10 @@ def make_export_form(model: Model, options: ExportOptions) -> ExportForm:
 
 
 def describe_export(model: Model, path: Path, options: ExportOptions) -> ModelSpec:
-    """The spec of the exported file, by which `geounet predict` runs it."""
+    """The spec of the exported file, by which `geounet predict` runs it.
+
+    Its margin is how far the zeros that the file pads with reach.
+    """
     spec = model.spec
     arguments: dict[str, object] = {
         "output": "probabilities" if options.activation == "softmax" else "scores",
@@ -78,10 +82,12 @@ def describe_export(model: Model, path: Path, options: ExportOptions) -> ModelSp
     if tile is not None:
         arguments["tile"] = tile
     origin = {"architecture": spec.architecture, "arguments": dict(spec.arguments)}
+    trace = getattr(model.network, "trace", None)
     return replace(
         spec,
         architecture=path.suffix.lower().removeprefix("."),
         arguments=arguments,
+        margin=find_padded_margin(trace, spec.stride) if callable(trace) else None,
         training={**spec.training, "exported_from": {**origin, "sha256": model.digest}},
     )
 

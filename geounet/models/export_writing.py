@@ -74,7 +74,8 @@ def write_export(
         options: as for the form.
         change: made to the ONNX file before it gets its metadata and is converted.
     """
-    spec = describe_export(model, path, options).to_json()
+    described = describe_export(model, path, options)
+    spec = described.to_json()
     if path.suffix.lower() == ".pt2":
         with _quiet():
             torch.export.save(program, path, extra_files={KEY: spec})
@@ -83,7 +84,7 @@ def write_export(
     _write_onnx(program, graph)
     if change is not None:
         change(graph)
-    _finish_onnx(graph, {KEY: spec, **describe_for_deepness(model.spec, options)})
+    _finish_onnx(graph, {KEY: spec, **describe_for_deepness(described, options)})
     if graph != path:
         _convert_to_openvino(graph, path, spec)
         graph.unlink()

@@ -105,6 +105,28 @@ def find_geometry(trace: Callable[[Span], Span], stride: int) -> Geometry:
     raise ModelError("the network's layers fit no lattice; it cannot be tiled exactly")
 
 
+def find_padded_margin(trace: Callable[[Span], Span], stride: int) -> int:
+    """How far the padding of the padded network reaches into an input that lies on the lattice.
+
+    That is the margin, and what the unpadded network must leave out of such an input to be on the
+    lattice: 96 for the U-Net of depth 4, whose margin is 92.
+
+    Raises:
+        ModelError: as `find_geometry`.
+    """
+    geometry = find_geometry(trace, stride)
+    side = -(-geometry.read_margin // stride) * 4 * stride + 4 * stride
+    reached = side
+    for first in range(stride):
+        for end in range(side - stride + 1, side + 1):
+            try:
+                output = trace(Span(first, end - first))
+            except OffLatticeError:
+                continue
+            reached = min(reached, max(output.first, side - output.end))
+    return reached
+
+
 def legal_sizes(trace: Callable[[Span], Span], geometry: Geometry, upto: int) -> list[int]:
     """Input sizes up to `upto` that lose exactly 2 * margin pixels, all cells used."""
     found = []
