@@ -76,12 +76,12 @@ img { max-width: 100%; height: auto; display: block }
 figure svg { display: block; max-width: 100%; height: auto; fill: currentColor }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr));
   gap: 0 1.6rem; align-items: start }
-.row { display: grid; grid-auto-flow: column; grid-auto-columns: minmax(0, 1fr); gap: .5rem }
+.row { display: grid; gap: .5rem; margin-top: .35rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(10rem, 45%), 1fr)) }
+.pair { grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)) }
+.wide { grid-template-columns: minmax(0, 1fr) }
 .row img { width: 100%; border: 1px solid var(--line) }
 .row span { font-size: .82rem; color: var(--soft) }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 29rem), 1fr));
-  gap: 1.1rem 1.8rem }
-.cards figure { margin: 0 }
 ul { padding-left: 1.2rem; margin: .5rem 0 } li { margin: .2rem 0 }
 details { margin: .6rem 0 } summary { cursor: pointer; color: var(--accent) }
 @media (max-width: 30rem) { body { padding: 1rem .8rem 3rem } h1 { font-size: 1.35rem }
@@ -90,7 +90,8 @@ details { margin: .6rem 0 } summary { cursor: pointer; color: var(--accent) }
 @media print { body { max-width: none; padding: 0; font-size: 10.5pt } nav { display: none }
   .scroll { overflow: visible } table { font-size: .8em } tr { break-inside: avoid }
   thead { display: table-header-group } th:first-child { position: static; min-width: 0 }
-  td, th { padding-right: .55rem } .cards { grid-template-columns: repeat(2, 1fr) }
+  td, th { padding-right: .55rem } .row { grid-auto-flow: column; grid-template-columns: none;
+  grid-auto-columns: minmax(0, 1fr) } .wide { grid-auto-flow: row }
   details > summary { list-style: none } a { color: inherit; text-decoration: none } }
 @page { margin: 14mm }
 """

@@ -17,7 +17,8 @@ from geounet.evaluation.family import Family
 from geounet.evaluation.jobs import Job, Source, choose_block_px, find_pairs, plan_jobs
 from geounet.evaluation.naming import resolve_names
 from geounet.evaluation.options import EvaluateOptions
-from geounet.evaluation.outputs import check_outputs, write_csv
+from geounet.evaluation.outputs import write_csv
+from geounet.evaluation.products import check_products, open_products
 from geounet.evaluation.reading import Legends
 from geounet.evaluation.results import (
     Blocks,
@@ -103,8 +104,7 @@ def evaluate(
         fail_over=resolve_names(options.fail_over),
     )
     pairs = find_pairs(masks, labels)
-    inputs = [file for pair in pairs for file in pair]
-    check_outputs([options.csv], inputs, overwrite=options.overwrite)
+    check_products(pairs, options)
     with _open_jobs(pairs, options, progress) as (jobs, notes):
         evaluation = _evaluate(jobs, notes, options, progress)
         if options.csv is not None:
@@ -141,8 +141,12 @@ def _evaluate(
     task = _Task(legend, families, block_px, options)
     advance = _count_pixels(jobs, progress)
     how = _find_legends(jobs, legend)
-    sums = [count_scene(job, how, families, block_px, advance) for job in jobs]
-    return _conclude(task, jobs, sums, [*notes, *legend.notes])
+    with open_products(jobs, how, families, options) as products:
+        seen_by = products.watchers
+        sums = [count_scene(job, how, families, block_px, advance, seen_by) for job in jobs]
+        evaluation = _conclude(task, jobs, sums, [*notes, *legend.notes])
+        products.write(evaluation, jobs)
+    return evaluation
 
 
 def _find_legends(jobs: Sequence[Job], legend: Legend) -> Legends:

@@ -95,7 +95,7 @@ PREDICTORS = {1: "no", 2: "standard", 3: "floating_point"}
 """TIFF's predictors in the words of the COG driver."""
 
 
-def read_tags(path: Path) -> dict[str, str]:
+def read_tags(path: str | Path) -> dict[str, str]:
     """GDAL's metadata of a raster, as given to `assemble`.
 
     Raises:
