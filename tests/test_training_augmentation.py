@@ -27,6 +27,7 @@ from geounet.training.loss_options import LossOptions
 from geounet.training.losses import make_loss
 from geounet.training.normalisation import Normaliser
 from geounet.training.radiometry import add_noise, bend, blur, choose_bands, vary_tones
+from geounet.training.seeds import Dice
 
 CPU = torch.device("cpu")
 WILD = AugmentOptions(turn=True, rotate_deg=180, scale=1.4, shift_px=9, elastic_px=5)
@@ -40,6 +41,10 @@ def all_warped(monkeypatch):
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def dice(seed=0):
+    return Dice(generator(seed))
 
 
 def lattice(side):
@@ -71,7 +76,7 @@ def make_map(options, chip, count=8, context=0):
         torch.zeros(count, side, side, dtype=torch.uint8),
         (numbers.repeat(count, 1, 1), torch.rand(count, side, side, generator=generator(9))),
     )
-    return pixels, augment(options, chip, pixels, generator())
+    return pixels, augment(options, chip, pixels, dice())
 
 
 @pytest.mark.parametrize("side", [7, 8])
@@ -88,7 +93,7 @@ def test_the_eight_orientations_are_those_of_rot90(side):
 
 def test_flips_and_turns_alone_move_pixels_without_a_change():
     pixels = make_pixels(count=64, side=4, bands=2, seed=1)
-    varied = augment(AugmentOptions(turn=True), 4, pixels, generator())
+    varied = augment(AugmentOptions(turn=True), 4, pixels, dice())
     found = set()
     for i in range(64):
         candidates = [
@@ -104,7 +109,7 @@ def test_flips_and_turns_alone_move_pixels_without_a_change():
 
 def test_no_augmentation_leaves_chips_untouched():
     pixels = make_pixels()
-    varied = augment(PRESETS["none"], 48, pixels, generator())
+    varied = augment(PRESETS["none"], 48, pixels, dice())
     assert varied is pixels
 
 
@@ -118,7 +123,7 @@ def test_what_is_not_moved_is_interpolated_to_itself():
 
 
 def test_some_chips_stay_on_their_pixels():
-    positions = draw_positions(replace(WILD, turn=False), 200, 9, generator(), CPU)
+    positions = draw_positions(replace(WILD, turn=False), 200, 9, dice(), CPU)
     on_pixels = (positions == lattice(9).unflatten(1, (9, 9))).flatten(1).all(dim=1)
     assert 0.1 < on_pixels.float().mean() < 0.3
 
@@ -153,7 +158,7 @@ def test_edges_in_image_and_labels_lie_together(all_warped):
     noise = ndimage.gaussian_filter(rng.normal(size=(8, side, side)), (0, 8, 8))
     blobs = torch.from_numpy((noise > 0).astype(np.uint8))
     pixels = Pixels(blobs[:, None].float(), torch.ones_like(blobs, dtype=torch.bool), blobs)
-    varied = augment(options, 128, pixels, generator())
+    varied = augment(options, 128, pixels, dice())
     inside = (varied.labels != 255).numpy()
     drawn, labels = varied.image[:, 0].numpy() > 0.5, varied.labels.numpy() == 1
     cross = ndimage.generate_binary_structure(2, 1)[None]
@@ -191,7 +196,7 @@ def test_elastic_displacements_are_bicubic_between_the_nodes():
 
 def test_elastic_displacements_have_the_papers_deviation_at_the_nodes(all_warped):
     options = AugmentOptions(elastic_px=10)
-    field = draw_positions(options, 300, 257, generator(), CPU)
+    field = draw_positions(options, 300, 257, dice(), CPU)
     field -= lattice(257).unflatten(1, (257, 257))
     nodes = field[..., ::128, ::128]  # (300, 2, 3, 3)
     assert nodes.std(dim=0).sub(10).abs().max() < 1.5
@@ -204,7 +209,7 @@ def test_elastic_displacements_have_the_papers_deviation_at_the_nodes(all_warped
 
 
 def test_elastic_deformation_does_not_fold_small_chips(all_warped):
-    positions = draw_positions(AugmentOptions(elastic_px=10), 300, 32, generator(), CPU)
+    positions = draw_positions(AugmentOptions(elastic_px=10), 300, 32, dice(), CPU)
     assert (positions[:, 1].diff(dim=-1) > 0).float().mean() > 0.999
 
 
@@ -218,7 +223,7 @@ def test_elastic_deformation_does_not_fold_small_chips(all_warped):
 )
 def test_amplitudes_are_reached_and_not_exceeded(all_warped, options, reach):
     """Of each chip the matrix and the shift, found again from its positions."""
-    positions = draw_positions(options, 400, 11, generator(), CPU).flatten(2)
+    positions = draw_positions(options, 400, 11, dice(), CPU).flatten(2)
     base = lattice(11)
     matrix = positions @ torch.linalg.pinv(base)
     shift = positions.mean(dim=2)
@@ -240,7 +245,7 @@ def test_amplitudes_are_reached_and_not_exceeded(all_warped, options, reach):
 def test_what_comes_from_beyond_is_ignored_and_not_valid(all_warped):
     pixels = make_pixels()
     pixels = replace(pixels, valid=torch.ones_like(pixels.valid), image=pixels.image + 5)
-    varied = augment(AugmentOptions(shift_px=9), 48, pixels, generator())
+    varied = augment(AugmentOptions(shift_px=9), 48, pixels, dice())
     assert not varied.valid.all(dim=(1, 2)).any()
     for valid in varied.valid:  # what is left is a rectangle
         rows, cols = valid.any(dim=1), valid.any(dim=0)
@@ -264,7 +269,7 @@ def test_what_is_not_valid_goes_along_and_stays_zero(name):
     options = PRESETS[name]
     pixels = make_pixels(side=32 + 2 * options.overscan(32), seed=2)
     pixels = replace(pixels, labels=pixels.valid.to(torch.uint8))
-    varied = augment(options, 32, pixels, generator())
+    varied = augment(options, 32, pixels, dice())
     assert varied.image.shape == (4, 3, 32, 32)
     assert ((varied.labels == 1) == varied.valid).all()
     assert (varied.image.masked_select(~varied.valid[:, None]) == 0).all()
@@ -277,17 +282,17 @@ def test_the_same_seed_gives_the_same_chips_and_another_others(name):
     options = PRESETS[name]
     pixels = make_pixels(side=32 + 2 * options.overscan(32))
     torch.manual_seed(1)
-    first = augment(options, 32, pixels, generator())
+    first = augment(options, 32, pixels, dice())
     torch.manual_seed(2)
-    second = augment(options, 32, pixels, generator())
+    second = augment(options, 32, pixels, dice())
     assert (first.image == second.image).all()
     assert (first.labels == second.labels).all()
-    assert (first.image != augment(options, 32, pixels, generator(1)).image).any()
+    assert (first.image != augment(options, 32, pixels, dice(1)).image).any()
 
 
 def test_ignored_pixels_have_no_gradient(all_warped):
     options = replace(PRESETS["strong"], shift_px=20)
-    varied = augment(options, 32, make_pixels(side=32), generator())  # no overscan: a wide rim
+    varied = augment(options, 32, make_pixels(side=32), dice())  # no overscan: a wide rim
     scores = torch.randn(4, 3, 32, 32, generator=generator(5), requires_grad=True)
     ignored = varied.labels == 255
     assert 0.1 < ignored.float().mean() < 0.8
@@ -299,7 +304,7 @@ def test_ignored_pixels_have_no_gradient(all_warped):
 
 def test_tones_are_a_line_for_each_chip_and_band():
     image = torch.randn(3, 2, 8, 8, generator=generator(1))
-    varied = vary_tones(image, AugmentOptions(brightness=0.1, contrast=0.1), generator())
+    varied = vary_tones(image, AugmentOptions(brightness=0.1, contrast=0.1), dice())
     for before, after in zip(image.flatten(0, 1), varied.flatten(0, 1), strict=True):
         factor = (after.max() - after.min()) / (before.max() - before.min())
         shift = after.mean() - factor * before.mean()
@@ -310,7 +315,7 @@ def test_tones_are_a_line_for_each_chip_and_band():
 
 def test_bands_vary_mostly_together():
     image = torch.zeros(3000, 2, 1, 1)
-    varied = vary_tones(image, AugmentOptions(brightness=0.5), generator())[..., 0, 0]
+    varied = vary_tones(image, AugmentOptions(brightness=0.5), dice())[..., 0, 0]
     assert varied.std(dim=0).tolist() == pytest.approx([0.52, 0.52], rel=0.05)
     assert torch.corrcoef(varied.T)[0, 1] == pytest.approx(1 / 1.09, abs=0.02)
 
@@ -330,7 +335,7 @@ def test_gamma_keeps_black_and_white_and_the_order():
 def test_blur_is_gaussian_of_up_to_so_many_pixels():
     image = torch.zeros(300, 1, 21, 21)
     image[:, 0, 10, 10] = 1
-    blurred = blur(image, 1.5, generator())
+    blurred = blur(image, 1.5, dice())
     offsets = torch.arange(-10, 11) ** 2.0
     variance = (blurred.sum(dim=(1, 2)) * offsets).sum(dim=1)  # along columns
     torch.testing.assert_close(blurred.sum(dim=(1, 2, 3)), torch.ones(300))
@@ -344,7 +349,7 @@ def test_blur_is_gaussian_of_up_to_so_many_pixels():
 
 def test_noise_is_white_and_of_up_to_the_deviation():
     image = torch.ones(200, 3, 16, 16)
-    noise = add_noise(image, 0.4, generator()) - image
+    noise = add_noise(image, 0.4, dice()) - image
     deviation = noise.flatten(1).std(dim=1)
     assert deviation.max() == pytest.approx(0.4, rel=0.08)
     assert deviation.mean() == pytest.approx(0.2, rel=0.15)
@@ -353,11 +358,11 @@ def test_noise_is_white_and_of_up_to_the_deviation():
 
 
 def test_dropped_bands_leave_one_at_least():
-    kept = choose_bands(torch.zeros(2000, 4, 2, 2), 0.5, generator())[..., 0, 0]
+    kept = choose_bands(torch.zeros(2000, 4, 2, 2), 0.5, dice())[..., 0, 0]
     assert kept.sum(dim=1).min() == 1
     assert kept.mean() == pytest.approx(0.5 + 0.5**4 / 4, abs=0.02)
     image = torch.ones(50, 1, 2, 2)
-    assert (vary_tones(image, AugmentOptions(band_dropout=0.9), generator()) == 1).all()
+    assert (vary_tones(image, AugmentOptions(band_dropout=0.9), dice()) == 1).all()
 
 
 def test_the_unit_of_the_values_does_not_matter():
@@ -370,7 +375,7 @@ def test_the_unit_of_the_values_does_not_matter():
         bands = [Band(None, image.dtype.name, 120.0 * factor, 60.0 * factor) for _ in range(3)]
         normalised = Normaliser(bands, CPU)(image, valid)
         pixels = Pixels(normalised, torch.from_numpy(valid), torch.zeros(4, 48, 48).byte())
-        varied.append(augment(replace(PRESETS["strong"], shift_px=0), 32, pixels, generator()))
+        varied.append(augment(replace(PRESETS["strong"], shift_px=0), 32, pixels, dice()))
     torch.testing.assert_close(varied[0].image, varied[1].image, atol=1e-4, rtol=0)
 
 
@@ -409,9 +414,9 @@ def test_only_what_is_trained_on_is_varied(pair, tmp_path, monkeypatch):
     """Exactly the chips of the steps; validation sees what prediction sees."""
     seen = []
 
-    def spy(options, chip, pixels, generator):
+    def spy(options, chip, pixels, dice):
         seen.append(tuple(pixels.labels.shape))
-        return augment(options, chip, pixels, generator)
+        return augment(options, chip, pixels, dice)
 
     monkeypatch.setattr(learner, "augment", spy)
     summary = train([pair[0]], [pair[1]], tmp_path / "run", make_options("strong"))

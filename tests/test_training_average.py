@@ -13,6 +13,7 @@ from geounet.training.average import WeightAverage
 from geounet.training.learner import make_learner
 from geounet.training.run import Chosen, Run
 from geounet.training.schedule import Clock, make_schedule
+from geounet.training.seeds import Dice
 
 
 def make_run(precision="float32", **options):
@@ -75,7 +76,7 @@ def test_gradients_are_clipped(clip):
 
     run = make_run(clip=clip, optimiser="sgd", momentum=0.0, weight_decay=0.0)
     before = [p.detach().clone() for p in run.learner.network.parameters()]
-    take_step(run.learner, [make_batch()], 1.0, torch.Generator())
+    take_step(run.learner, [make_batch()], 1.0, Dice(torch.Generator()))
     change = zip(before, run.learner.network.parameters(), strict=True)
     norm = torch.stack([(a - b.detach()).norm() for a, b in change]).norm()
     assert norm == pytest.approx(0.1, rel=1e-4) if clip else norm > 0.11
@@ -99,11 +100,11 @@ def test_accumulated_gradients_are_the_mean_of_the_batches():
     run = make_run(clip=0.0, optimiser="sgd", momentum=0.0, weight_decay=0.0)
     run.learner.network.eval()
     parameters = list(run.learner.network.parameters())
-    losses = [compute_loss(run.learner, batch, torch.Generator()) for batch in batches]
+    losses = [compute_loss(run.learner, batch, Dice(torch.Generator())) for batch in batches]
     mean = torch.stack(losses).mean()
     expected = torch.autograd.grad(mean, parameters)
     before = [p.detach().clone() for p in parameters]
-    loss = take_step(run.learner, batches, 0.5, torch.Generator())
+    loss = take_step(run.learner, batches, 0.5, Dice(torch.Generator()))
     assert float(loss) == pytest.approx(float(mean.detach()), rel=1e-6)
     for old, new, gradient in zip(before, parameters, expected, strict=True):
         torch.testing.assert_close(old - 0.5 * gradient, new.detach())

@@ -28,6 +28,7 @@ from geounet.training.footprints import Area
 from geounet.training.loss_options import BorderWeights, LossOptions
 from geounet.training.losses import LOSSES, cross_entropy, make_loss
 from geounet.training.room import find_room
+from geounet.training.seeds import Dice
 from geounet.training.sources import Reading, Source, SourceReader
 from geounet.training.step import compute_loss
 from geounet.vector import LabelOptions
@@ -244,11 +245,11 @@ def test_batches_bring_the_weights_to_the_loss(scene, buildings):
     learner = SimpleNamespace(
         runtime=SimpleNamespace(device=torch.device("cpu"), dtype=torch.float32),
         normalise=lambda image, valid: torch.zeros(4, 1, 64, 64),
-        augment=lambda pixels, generator: pixels,
-        network=lambda image: scores,
+        augment=lambda pixels, dice: pixels,
+        forward=lambda image: scores,
         loss=loss,
     )
-    found = compute_loss(learner, batch, torch.Generator())
+    found = compute_loss(learner, batch, Dice(torch.Generator()))
     labels, border = torch.from_numpy(batch.labels), torch.from_numpy(batch.border)
     assert found == loss(scores, labels, border) != loss(scores, labels)
 
@@ -258,8 +259,8 @@ def test_weights_are_turned_and_deformed_as_labels_are():
     labels = torch.from_numpy(rng.integers(0, 250, (3, 96, 96), dtype=np.uint8))
     image, valid = torch.zeros(3, 1, 96, 96), torch.ones(3, 96, 96, dtype=torch.bool)
     pixels = Pixels(image, valid, labels, (labels / 8,))
-    generator = torch.Generator().manual_seed(0)
-    moved = augment(TrainOptions(augment="strong").augmentation, 64, pixels, generator)
+    dice = Dice(torch.Generator().manual_seed(0))
+    moved = augment(TrainOptions(augment="strong").augmentation, 64, pixels, dice)
     known = moved.labels != 255
     assert known.any()
     assert not torch.equal(moved.labels, labels[:, 16:80, 16:80])

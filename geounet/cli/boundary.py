@@ -15,6 +15,7 @@ from typing import NoReturn
 
 import typer
 
+from geounet.cli.voice import give_way, is_one_of_several, speaks
 from geounet.errors import GeounetError, Interrupted
 
 BUG = "this is a bug in geounet; please report it with the lines above and the command"
@@ -56,6 +57,9 @@ def _report(error: GeounetError) -> int:
 
 def _report_usage(problem: BaseException) -> int:
     """What the options' parser found; without arguments the help is what one wants."""
+    if not speaks():
+        give_way()
+        return 2
     context = getattr(problem, "ctx", None)
     message = problem.format_message()  # type: ignore[attr-defined]
     if type(problem).__name__ == "NoArgsIsHelpError":  # asking for the help has printed it
@@ -90,11 +94,15 @@ def _find_input(cause: BaseException | None) -> str | None:
 def stop_gently(what: str) -> Iterator[Event]:
     """An event that the first SIGINT or SIGTERM sets, after which `what` ends in its own time.
 
-    The second ends it at once.
+    The second ends it at once. Under torchrun, which passes signals on to all processes, and ends
+    them itself where they take too long, any number is one.
     """
     stop = Event()
 
     def handle(number: int, frame: FrameType | None) -> None:
+        if is_one_of_several():
+            stop.set()
+            return
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()

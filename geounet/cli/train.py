@@ -13,6 +13,7 @@ from geounet.cli import parameters as p
 from geounet.cli.bars import progress_bars
 from geounet.cli.boundary import stop_gently
 from geounet.cli.summary import figure, print_json, share
+from geounet.cli.voice import one_voice, speaks
 from geounet.errors import UsageError
 from geounet.training.augment_options import choose_augmentation
 from geounet.training.loss_options import LossOptions
@@ -181,7 +182,8 @@ def train(
         typer.Option(
             parser=p.parse_count,
             metavar="auto|N",
-            help="Chips at a time; auto: as many as fit the memory, to 8 on the CPU, else 32.",
+            help="Chips at a time, of all processes; auto: as many as fit the memory, to 8 on each "
+            "CPU, else 32.",
             rich_help_panel=LEARNING,
         ),
     ] = str(TrainOptions.batch),  # type: ignore[assignment]
@@ -306,88 +308,103 @@ def train(
     The run folder holds the best model (model.safetensors) and report.html, which shows how good it
     is on held-out blocks of the scenes, with settings, history and pictures. state.safetensors and
     content.npz are needed by --resume only.
+
+    On several GPUs: torchrun --nproc-per-node 4 -m geounet train ... The result is that of one
+    process, for --batch counts the chips of all of them together.
     """
-    options = TrainOptions(
-        bands=bands,
-        classes=classes,
-        label_options=LabelOptions(
-            class_field=class_field,
-            line_width_m=line_width,
-            ignore=ignore,
-            sparse=sparse,
-            threshold=threshold,
-            separate_px=separate,
-        ),
-        val_images=tuple(val_images or ()),
-        val_labels=tuple(val_labels or ()),
-        val_fraction=val_fraction,
-        aoi=aoi,
-        bbox=bbox,
-        architecture=architecture,
-        init=init,
-        width=width,
-        depth=depth,
-        padding=padding,
-        norm=norm,
-        blocks=blocks,
-        dropout=dropout,
-        encoder_weights=encoder_weights,
-        chip=chip,
-        balance=balance,
-        batch=batch,
-        epochs=epochs,
-        max_time_min=max_time,
-        accumulate=accumulate,
-        patience=patience,
-        optimiser=optimiser,
-        lr=lr,
-        schedule=schedule,
-        warm_up=warm_up,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        clip=clip,
-        ema=ema,
-        loss_options=LossOptions(
-            loss=loss,
-            class_weights=class_weights,
-            label_smoothing=label_smoothing,
-            border_weight=border_weight,
-            border_sigma_px=border_sigma,
-        ),
-        augment=choose_augmentation(
-            augment,
-            rotate_deg=rotate,
-            scale=scale,
-            shift_px=shift,
-            elastic_px=elastic,
-            brightness=brightness,
-            contrast=contrast,
-            gamma=gamma,
-            noise=noise,
-            blur_px=blur,
-            band_dropout=band_dropout,
-        ),
-        device=device,
-        precision=precision,
-        workers=workers,
-        max_memory=max_memory,
-        seed=seed,
-        overwrite=overwrite,
-        resume=resume,
-        tensorboard=tensorboard,
-    )
+    with one_voice():
+        options = TrainOptions(
+            bands=bands,
+            classes=classes,
+            label_options=LabelOptions(
+                class_field=class_field,
+                line_width_m=line_width,
+                ignore=ignore,
+                sparse=sparse,
+                threshold=threshold,
+                separate_px=separate,
+            ),
+            val_images=tuple(val_images or ()),
+            val_labels=tuple(val_labels or ()),
+            val_fraction=val_fraction,
+            aoi=aoi,
+            bbox=bbox,
+            architecture=architecture,
+            init=init,
+            width=width,
+            depth=depth,
+            padding=padding,
+            norm=norm,
+            blocks=blocks,
+            dropout=dropout,
+            encoder_weights=encoder_weights,
+            chip=chip,
+            balance=balance,
+            batch=batch,
+            epochs=epochs,
+            max_time_min=max_time,
+            accumulate=accumulate,
+            patience=patience,
+            optimiser=optimiser,
+            lr=lr,
+            schedule=schedule,
+            warm_up=warm_up,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            clip=clip,
+            ema=ema,
+            loss_options=LossOptions(
+                loss=loss,
+                class_weights=class_weights,
+                label_smoothing=label_smoothing,
+                border_weight=border_weight,
+                border_sigma_px=border_sigma,
+            ),
+            augment=choose_augmentation(
+                augment,
+                rotate_deg=rotate,
+                scale=scale,
+                shift_px=shift,
+                elastic_px=elastic,
+                brightness=brightness,
+                contrast=contrast,
+                gamma=gamma,
+                noise=noise,
+                blur_px=blur,
+                band_dropout=band_dropout,
+            ),
+            device=device,
+            precision=precision,
+            workers=workers,
+            max_memory=max_memory,
+            seed=seed,
+            overwrite=overwrite,
+            resume=resume,
+            tensorboard=tensorboard,
+        )
     if show_augmentation is not None:
         from geounet.training import show_augmentation as draw
 
         with progress_bars(quiet=quiet) as progress:
             draw(images, labels or (), show_augmentation, options, progress)
         return
-    if output is None:
-        raise UsageError("--output is missing; give the folder of the run with -o FOLDER")
+    with one_voice():
+        if output is None:
+            raise UsageError("--output is missing; give the folder of the run with -o FOLDER")
+        folder = output
+    from geounet.training import Echo
     from geounet.training import train as train_model
 
-    with progress_bars(quiet=quiet) as progress, stop_gently("the step that it is at") as stop:
-        summary = train_model(images, labels or (), output, options, progress, stop)
+    with (
+        progress_bars(quiet=quiet or not speaks()) as progress,
+        stop_gently("the step that it is at") as stop,
+    ):
+        try:
+            summary = train_model(images, labels or (), folder, options, progress, stop)
+        except Echo as echo:  # another process tells
+            raise typer.Exit(echo.exit_code) from echo
+    if not speaks():
+        return
     if json:
         print_json(summary)
     if not quiet:
@@ -402,7 +419,7 @@ def describe(summary: TrainSummary) -> str:
     lines = [
         f"{summary.model}: mean IoU {figure(metrics.mean_iou)} on the held-out pixels ({classes})",
         f"best of {summary.epochs} epochs: the {summary.best_epoch}.; {summary.chips} chips in "
-        f"{summary.elapsed_s / 60:.1f} min on {summary.device} ({summary.precision}), "
+        f"{summary.elapsed_s / 60:.1f} min on {_describe_place(summary)}, "
         f"waiting for chips {waited}; batches of {summary.batch}, learning rate {summary.lr:g}",
         *_describe_test(summary),
         *(f"note: {note}" for note in summary.notes),
@@ -410,6 +427,14 @@ def describe(summary: TrainSummary) -> str:
         f"  geounet predict SCENE -m {summary.model} -o mask.tif",
     ]
     return "\n".join(lines)
+
+
+def _describe_place(summary: TrainSummary) -> str:
+    """How many processes trained, where, and in which arithmetic."""
+    if summary.processes == 1:
+        return f"{summary.device} ({summary.precision})"
+    kind = summary.device.partition(":")[0]
+    return f"{summary.processes} x {kind} ({summary.precision})"
 
 
 def _describe_test(summary: TrainSummary) -> list[str]:

@@ -1,4 +1,5 @@
 from .contact_sheet import show_augmentation as show_augmentation
+from .echo import Echo as Echo
 from .options import TrainOptions as TrainOptions
 from .options import count_epoch_chips as count_epoch_chips
 from .session import TrainSummary as TrainSummary

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from geounet.classes import NODATA
 from geounet.training.augment_options import AugmentOptions
 from geounet.training.deformation import draw_positions, find_nearest, interpolate
 from geounet.training.radiometry import vary_tones
+from geounet.training.seeds import Dice
 
 
 @dataclass(frozen=True)
@@ -30,25 +31,25 @@ class Pixels:
     others: tuple[Tensor, ...] = ()
 
 
-def augment(options: AugmentOptions, chip: int, pixels: Pixels, generator: Generator) -> Pixels:
+def augment(options: AugmentOptions, chip: int, pixels: Pixels, dice: Dice) -> Pixels:
     """Each chip varied in its own way; what was not valid is still 0, and not valid.
 
     Args:
         options: how far to vary them.
         chip: side of the labels to return; the image keeps its context around them.
         pixels: chips with `options.overscan(chip)` pixels more on each side.
-        generator: of the CPU; its state decides all.
+        dice: decide all.
     """
     if not options.varies:
         return pixels
     if options.moves:
-        pixels = move(options, chip, pixels, generator)
-    image = vary_tones(pixels.image, options, generator)
+        pixels = move(options, chip, pixels, dice)
+    image = vary_tones(pixels.image, options, dice)
     image = image.masked_fill(~pixels.valid[:, None], 0.0)
     return replace(pixels, image=image.contiguous(memory_format=torch.channels_last))
 
 
-def move(options: AugmentOptions, chip: int, pixels: Pixels, generator: Generator) -> Pixels:
+def move(options: AugmentOptions, chip: int, pixels: Pixels, dice: Dice) -> Pixels:
     """Each chip turned and deformed, all that lies on its pixels alike.
 
     What comes in from beyond the chips that were read is not valid and ignored; 0 in `others`.
@@ -56,7 +57,7 @@ def move(options: AugmentOptions, chip: int, pixels: Pixels, generator: Generato
     """
     image, side, inner = pixels.image, pixels.image.shape[-1], pixels.labels.shape[-1]
     context = (side - inner) // 2
-    positions = draw_positions(options, len(image), chip + 2 * context, generator, image.device)
+    positions = draw_positions(options, len(image), chip + 2 * context, dice, image.device)
     places = find_nearest(positions, side)
     centre = slice(context, context + chip)
     on_labels = find_nearest(positions[..., centre, centre], inner) if context else places

@@ -22,6 +22,7 @@ from geounet.training.balance import Anchors, centre_window
 from geounet.training.border_weights import weigh_borders
 from geounet.training.loss_options import BorderWeights
 from geounet.training.room import Room
+from geounet.training.share import WHOLE, Share
 from geounet.training.sources import Reading, Source, SourceReader
 
 T = TypeVar("T", bound=np.generic)
@@ -142,8 +143,9 @@ class ChipStream:
         sources: what the plan's rooms count.
         reading: how to read them.
         plan: which chips there are.
-        batch: chips per batch.
+        batch: chips per batch, of all processes together; a multiple of their number.
         workers: threads; 0: the calling one. The chips are the same.
+        share: of the chips of each batch that this process reads.
     """
 
     sources: Sequence[Source]
@@ -151,14 +153,16 @@ class ChipStream:
     plan: ChipPlan
     batch: int
     workers: int
+    share: Share = WHOLE
 
     def batches(self, epochs: int, steps: int, first: int = 0) -> Generator[Batch]:
         """The batches of epochs 1 to `epochs`, `steps` of each, but for the `first` ones."""
         count = max(self.workers, 1)
-        depth = -(-BATCHES_AHEAD * self.batch // count) if self.workers else 0
+        chips_each = self.batch // self.share.size
+        depth = -(-BATCHES_AHEAD * chips_each // count) if self.workers else 0
         readers = [threaded(self._read((epochs, steps, first), i), depth) for i in range(count)]
         with closing(interleave(readers)) as chips:
-            for group in zip(*[chips] * self.batch, strict=True):
+            for group in zip(*[chips] * chips_each, strict=True):
                 borders = [chip.border for chip in group if chip.border is not None]
                 yield Batch(
                     np.stack([chip.image for chip in group]),
@@ -168,12 +172,13 @@ class ChipStream:
                 )
 
     def _read(self, extent: tuple[int, int, int], worker: int) -> Generator[Chip]:
-        """Every `workers`-th chip, from the `worker`-th on."""
+        """Every `workers`-th chip of the share, from the `worker`-th on."""
         channels = make_lookup([item.value for item in self.reading.classes])
         epochs, steps, first = extent
-        numbers = product(range(1, epochs + 1), range(steps * self.batch))
+        chips = product(range(1, epochs + 1), range(steps * self.batch))
+        own = islice(chips, first * self.batch + self.share.rank, None, self.share.size)
         with SourceReader(self.sources, self.reading) as reader:
-            for number in islice(numbers, first * self.batch + worker, None, max(self.workers, 1)):
+            for number in islice(own, worker, None, max(self.workers, 1)):
                 yield read_chip(reader, self.plan, number, channels)
 
 

@@ -19,8 +19,10 @@ from geounet.training.chips import Batch, ChipStream
 from geounet.training.options import TrainOptions
 from geounet.training.run import Chosen, Run, start_run
 from geounet.training.seeds import seed_step
+from geounet.training.share import WHOLE, Share
 from geounet.training.step import take_step
 from geounet.training.task import Task, plan_chips
+from geounet.training.team import Team
 
 MOST_CHIPS = {"cpu": 8}
 """More chips make no step of a CPU's any better, only rarer."""
@@ -50,19 +52,35 @@ def choose(
     options: TrainOptions,
     runtime: Runtime,
     progress: ProgressCallback,
+    team: Team,
 ) -> Chosen:
-    """What the options leave open; the network is left as it is."""
+    """What the options leave open, the same for all of a team; the network is left as it is."""
     bands = len(task.inputs.band_names)
-    batch = options.batch or choose_batch(network, bands, options.chip, runtime)
+    batch = options.batch
+    if batch is None:  # as many chips on each, as fit the one with the least memory
+        fitting = team.from_all(choose_batch(network, bands, options.chip, runtime, team.place))
+        batch = team.share.size * min(fitting)
     if options.lr is not None:
         return Chosen(batch, options.lr)
-    trial = start_run(deepcopy(network), task, options, Chosen(batch, 0.0), runtime, 0.0)
+    trial = start_run(deepcopy(network), task, options, Chosen(batch, 0.0), runtime, team)
     return Chosen(batch, find_lr(trial, progress))
 
 
-def choose_batch(network: nn.Module, bands: int, chip: int, runtime: Runtime) -> int:
-    """The largest power of two of chips that memory has room for, at most 8 on the CPU, else 32."""
+def choose_batch(
+    network: nn.Module, bands: int, chip: int, runtime: Runtime, place: Share = WHOLE
+) -> int:
+    """The largest power of two of chips that memory has room for, at most 8 on the CPU, else 32.
+
+    Args:
+        network: is left as it is.
+        bands: of the chips.
+        chip: side in pixels.
+        runtime: where, and in which arithmetic.
+        place: of this process among those that share the main memory.
+    """
     room = MEMORY_SHARE * free_memory(runtime.device)
+    if runtime.device.type == "cpu":
+        room /= place.size
     chip_bytes = WORKSPACE * measure_chip(network, (bands, chip), runtime)
     most = MOST_CHIPS.get(runtime.device.type, MOST_CHIPS_ELSEWHERE)
     fitting = max(1, int(room / max(chip_bytes, 1)))
@@ -109,7 +127,10 @@ def find_lr(trial: Run, progress: ProgressCallback) -> float:
     """
     inputs, options = trial.task.inputs, trial.options
     plan = replace(plan_chips(trial.task, options), seed=options.seed + 1)
-    stream = ChipStream(inputs.sources, inputs.reading, plan, trial.chosen.batch, options.workers)
+    share = trial.learner.team.share
+    stream = ChipStream(
+        inputs.sources, inputs.reading, plan, trial.chosen.batch, options.workers, share
+    )
     with closing(stream.batches(1, TEST_STEPS)) as batches:
         return choose_lr(list(_test_rates(trial, batches, progress)))
 
@@ -134,12 +155,12 @@ def _test_rates(
 ) -> Iterator[tuple[float, float]]:
     """Rates and smoothed losses, until these have risen."""
     low, high = TEST_RATES
-    average, lowest = 0.0, math.inf
+    average, lowest, team = 0.0, math.inf, trial.learner.team
     trial.learner.network.train()
     for step, batch in enumerate(islice(batches, TEST_STEPS)):
         rate = low * (high / low) ** (step / (TEST_STEPS - 1))
-        generator = seed_step(trial.options.seed, 0, step)
-        loss = float(take_step(trial.learner, [batch], rate, generator))
+        dice = seed_step(trial.options.seed, 0, step, team.share)
+        loss = team.from_all(float(take_step(trial.learner, [batch], rate, dice)))[0]
         average = SMOOTHING * average + (1 - SMOOTHING) * loss
         smooth = average / (1 - SMOOTHING ** (step + 1))
         if not math.isfinite(smooth) or smooth > DIVERGED * lowest:

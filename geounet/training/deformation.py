@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.nn import functional
 
 from geounet.training.augment_options import AugmentOptions
+from geounet.training.seeds import Dice
 
 NODES = 3
 """Per side of the grid of the elastic deformation."""
@@ -29,18 +30,17 @@ ORIENTATIONS = torch.stack(
 
 
 def draw_positions(
-    options: AugmentOptions, count: int, side: int, generator: Generator, device: torch.device
+    options: AugmentOptions, count: int, side: int, dice: Dice, device: torch.device
 ) -> Tensor:
     """Where the pixels of `count` squares come from.
 
     Returns:
         float32 (N, 2, side, side): row and column in the source, in pixels from its centre.
     """
-    # drawn on the CPU, whatever the device: the same seed moves the same chips alike everywhere
-    orientation = torch.randint(8 if options.turn else 1, (count,), generator=generator)
-    warped = torch.rand(count, 1, 1, generator=generator) < WARPED
-    angle, zoom, *shift = 2 * torch.rand(4, count, 1, 1, generator=generator) - 1
-    nodes = torch.randn(count, 2, NODES, NODES, generator=generator)
+    orientation = dice.choose(8 if options.turn else 1, count)
+    warped = dice.uniform(count, 1, 1) < WARPED
+    angle, zoom, *shift = (2 * dice.uniform(count, 1, 1) - 1 for _ in range(4))
+    nodes = dice.normal(count, 2, NODES, NODES)
 
     matrix = ORIENTATIONS[orientation] @ rotation(angle * options.rotate_deg * warped)
     matrix = matrix * options.scale ** (zoom * warped)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
@@ -30,13 +29,14 @@ def train_epochs(run: Run, progress: ProgressCallback, stop: Event) -> Iterator[
         LossError: the loss is no longer a number.
         Stopped: asked to, between two steps; the run is as it was after the last.
     """
-    inputs, options = run.task.inputs, run.options
+    inputs, options, team = run.task.inputs, run.options, run.learner.team
     stream = ChipStream(
         inputs.sources,
         inputs.reading,
         plan_chips(run.task, options),
         run.chosen.batch,
         options.workers,
+        team.share,
     )
     done = len(run.epochs) * run.epoch_steps + len(run.current.losses)
     read = stream.batches(
@@ -48,17 +48,19 @@ def train_epochs(run: Run, progress: ProgressCallback, stop: Event) -> Iterator[
     ):
         steps = zip(*[batches] * options.accumulate, strict=True)
         evaluate = partial(_evaluate, run, reader)
+        is_stopping = team.meet(stop.is_set())
         while not run.is_over:
-            if stop.is_set():
+            if is_stopping:
                 raise Stopped
             left = islice(steps, run.epoch_steps - len(run.current.losses))
             train_epoch(run, left, lambda: _report(run, progress), stop)
-            ended = time.perf_counter()
+            ended = team.time()
             yield _finish_epoch(run, evaluate)
             _report(run, progress)
+            is_stopping = team.meet(stop.is_set())
             # what has been done since then, saving too, is to be done once more after the last
             # step, and the report takes about as long
-            run.clock.reserve_s = 2 * (time.perf_counter() - ended)
+            run.clock.reserve_s = 2 * (team.time() - ended)
 
 
 def _finish_epoch(run: Run, evaluate: Callable[[nn.Module], Metrics]) -> Epoch:
@@ -79,7 +81,8 @@ def _finish_epoch(run: Run, evaluate: Callable[[nn.Module], Metrics]) -> Epoch:
 
 def _evaluate(run: Run, reader: SourceReader, network: nn.Module) -> Metrics:
     engine = make_engine(network, run.spec, run.learner.runtime)
-    return validate(engine, reader, run.task.split.validation, run.spec.classes)
+    blocks, classes = run.task.split.validation, run.spec.classes
+    return validate(engine, reader, blocks, classes, team=run.learner.team)
 
 
 def _report(run: Run, progress: ProgressCallback) -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch import Generator, nn
+from torch import nn
 from torch.amp.grad_scaler import GradScaler
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import SGD, AdamW, Optimizer
 
 from geounet.inference import Runtime
@@ -16,8 +17,12 @@ from geounet.models import ModelSpec
 from geounet.training.augmentation import Pixels, augment
 from geounet.training.average import WeightAverage
 from geounet.training.losses import Loss, make_loss
+from geounet.training.network_options import SMP
 from geounet.training.normalisation import Normaliser
 from geounet.training.options import TrainOptions
+from geounet.training.seeds import Dice
+from geounet.training.shared_layers import share_layers
+from geounet.training.team import SOLO, Team
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class Learner:
 
     Attributes:
         network: in training form, on the device, channels last.
+        forward: the same, but for that processes which train together average its gradients.
         average: of the network's weights; None: none is kept.
         optimiser: of the network's parameters.
         scaler: of the loss, where float16 gradients would vanish.
@@ -34,21 +40,28 @@ class Learner:
         loss: of scores, labels and border weights.
         clip: largest norm of a step's gradient; 0: any.
         runtime: where the network is, and the arithmetic of its convolutions.
+        team: the processes that train together.
     """
 
     network: nn.Module
+    forward: nn.Module
     average: WeightAverage | None
     optimiser: Optimizer
     scaler: GradScaler
     normalise: Normaliser
-    augment: Callable[[Pixels, Generator], Pixels]
+    augment: Callable[[Pixels, Dice], Pixels]
     loss: Loss
     clip: float
     runtime: Runtime
+    team: Team
 
 
 def make_learner(
-    network: nn.Module, spec: ModelSpec, options: TrainOptions, runtime: Runtime
+    network: nn.Module,
+    spec: ModelSpec,
+    options: TrainOptions,
+    runtime: Runtime,
+    team: Team = SOLO,
 ) -> Learner:
     """A network about to learn, on its device.
 
@@ -57,19 +70,34 @@ def make_learner(
         spec: how to normalise, and how common the classes are.
         options: how.
         runtime: where, and in which arithmetic.
+        team: the processes that train together; all with the same weights.
     """
     shares = [spec.training["class_shares"][item.name] for item in spec.classes]
     network = network.to(runtime.device).to(memory_format=torch.channels_last)
     return Learner(
         network=network,
+        forward=network if team.is_alone else _distribute(network, spec, runtime, team),
         average=WeightAverage(network, options.ema) if options.ema else None,
         optimiser=make_optimiser(network, options, runtime.device),
         scaler=GradScaler(runtime.device.type, enabled=runtime.precision == "float16"),
         normalise=Normaliser(spec.bands, runtime.device),
         augment=partial(augment, options.augmentation, options.chip),
-        loss=make_loss(options.loss_options, shares, runtime.device),
+        loss=make_loss(options.loss_options, shares, runtime.device, team),
         clip=options.clip,
         runtime=runtime,
+        team=team,
+    )
+
+
+def _distribute(
+    network: nn.Module, spec: ModelSpec, runtime: Runtime, team: Team
+) -> DistributedDataParallel:
+    """The network with its layers over the chips of all, and its gradients averaged."""
+    share_layers(network, team.share, runtime.device)
+    return DistributedDataParallel(
+        network,
+        device_ids=[runtime.device] if runtime.device.type == "cuda" else None,
+        find_unused_parameters=spec.architecture.startswith(SMP),  # some encoders have such
     )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import Event
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geounet.errors import InputError
 from geounet.training.chips import Batch
@@ -32,10 +33,20 @@ class LossError(InputError):
 
     def __init__(self, message: str, batches: Sequence[Batch]) -> None:
         super().__init__(message)
-        self.arrays = {
+        self.arrays: dict[str, NDArray[np.generic]] = {
             name: np.concatenate([getattr(batch, name) for batch in batches])
             for name in ("image", "valid", "labels")
         }
+
+
+def join_shares(
+    parts: Sequence[Mapping[str, NDArray[np.generic]]],
+) -> dict[str, NDArray[np.generic]]:
+    """Arrays of the chips of all processes, in the order that the chips have in their batches."""
+    return {
+        name: np.stack([part[name] for part in parts], axis=1).reshape(-1, *first.shape[1:])
+        for name, first in parts[0].items()
+    }
 
 
 def train_epoch(
@@ -56,22 +67,25 @@ def train_epoch(
         LossError: the loss is no longer a number.
         Stopped: before the epoch is over.
     """
+    team = run.learner.team
     run.learner.network.train()
     seen: list[Sequence[Batch]] = []
     for batches in measure_steps(run, steps):
         losses = run.current.losses
-        generator = seed_step(run.options.seed, len(run.epochs) + 1, len(losses))
+        dice = seed_step(run.options.seed, len(run.epochs) + 1, len(losses), team.share)
         run.current.lr = run.lr
-        losses.append(take_step(run.learner, batches, run.current.lr, generator))
+        losses.append(take_step(run.learner, batches, run.current.lr, dice))
         run.clock.steps += 1
         if run.learner.average is not None:
             run.learner.average.update(run.learner.network, run.clock.steps)
         seen.append(batches)
-        if (len(losses) - 1) % REPORT_EVERY == 0 or stop.is_set():
+        if (len(losses) - 1) % REPORT_EVERY == 0:
             check_losses(run, seen)
             report()
             seen.clear()
-        if stop.is_set():
+        if team.meet(stop.is_set()):
+            check_losses(run, seen)
+            report()
             raise Stopped
         if run.clock.position >= 1:
             break

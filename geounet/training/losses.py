@@ -7,6 +7,10 @@ the pixel's label plus its border weight, as in the paper's equation 2. dice, io
 lovasz compare regions, in which a pixel counts 1 + border(x); they do not depend on how common a
 class is. They are means over the classes, background too, that the batch has labelled pixels of: an
 absent class has no overlap that could be better.
+
+Where several processes train together, the batch is that of all, and each has a part of it. The
+sums over pixels that losses are made of are summed over the processes: a few numbers per class,
+however large the chips are. Only lovasz, which sorts all pixels, gathers the scores themselves.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from torch.nn import functional
 from geounet.classes import NODATA
 from geounet.training.class_weights import weigh_classes
 from geounet.training.loss_options import LossOptions, LossTerm
+from geounet.training.team import SOLO, Team
 
 SMOOTH = 0.5
 """Pixels added to both sides of an overlap's fraction: a few pixels are not judged harshly."""
@@ -38,11 +43,13 @@ class Loss:
         terms: what is summed.
         class_weights: float32 (K,), on the device of the scores.
         smoothing: share of each label that is spread over all classes, in ce and focal.
+        team: the processes that have parts of the batch.
     """
 
     terms: Sequence[LossTerm]
     class_weights: Tensor
     smoothing: float = 0.0
+    team: Team = SOLO
 
     def __call__(self, scores: Tensor, labels: Tensor, border: Tensor | None = None) -> Tensor:
         """The loss of a batch: 0, with zero gradient, if all is ignored.
@@ -57,23 +64,26 @@ class Loss:
         # channel by channel: with few classes, channels last leaves vector units idle
         scores = scores.to(dtype, memory_format=torch.contiguous_format)
         extra = torch.zeros((), device=scores.device) if border is None else border
-        scored = Scored(scores.log_softmax(dim=1), labels, self.class_weights, extra)
+        scored = Scored(scores.log_softmax(dim=1), labels, self.class_weights, extra, self.team)
         values = (LOSSES[t.name](scored, self.smoothing, *t.parameters) for t in self.terms)
         weighted = [t.factor * value for t, value in zip(self.terms, values, strict=True)]
         return torch.stack(weighted).sum()
 
 
-def make_loss(options: LossOptions, class_shares: Sequence[float], device: torch.device) -> Loss:
+def make_loss(
+    options: LossOptions, class_shares: Sequence[float], device: torch.device, team: Team = SOLO
+) -> Loss:
     """The loss that options ask for.
 
     Args:
         options: what to minimise.
         class_shares: share of each channel's class in the labelled pixels.
         device: of the scores.
+        team: the processes that have parts of the batch.
     """
     weights = weigh_classes(class_shares, options.class_weights)
     on_device = torch.tensor(weights, dtype=torch.float32, device=device)
-    return Loss(options.terms, on_device, options.label_smoothing)
+    return Loss(options.terms, on_device, options.label_smoothing, team)
 
 
 @dataclass(frozen=True)
@@ -85,12 +95,22 @@ class Scored:
         labels: uint8 (N, H, W) channel indices; 255 is ignored.
         class_weights: (K,).
         border: (N, H, W) or (), added to the weights.
+        team: the processes that have the other chips.
     """
 
     log_probability: Tensor
     labels: Tensor
     class_weights: Tensor
     border: Tensor
+    team: Team = SOLO
+
+    def gather(self) -> Scored:
+        """That of all processes in one."""
+        if self.team.is_alone:
+            return self
+        border = self.team.gather(self.border) if self.border.ndim else self.border
+        scores, labels = self.team.gather(self.log_probability), self.team.gather(self.labels)
+        return Scored(scores, labels, self.class_weights, border)
 
     @cached_property
     def probability(self) -> Tensor:
@@ -153,7 +173,8 @@ def tversky_loss(scored: Scored, smoothing: float, alpha: float, beta: float) ->
     extents, truth = scored.extents[:, None], scored.truth
     claimed = scored.probability * extents
     over = (0, 2, 3)
-    hit, claim, true = (claimed * truth).sum(over), claimed.sum(over), (extents * truth).sum(over)
+    sums = (claimed * truth).sum(over), claimed.sum(over), (extents * truth).sum(over)
+    hit, claim, true = map(scored.team.total, sums)
     union = hit + alpha * (claim - hit) + beta * (true - hit)
     return _mean_present(1 - (hit + SMOOTH) / (union + SMOOTH), true)
 
@@ -165,6 +186,7 @@ def lovasz_loss(scored: Scored, smoothing: float) -> Tensor:
     |T - P|: the sum of the sorted errors, each times what its pixel adds to the Jaccard loss of
     those before it.
     """
+    scored = scored.gather()
     classes = scored.truth.shape[1]
     truth, probability = (
         x.transpose(0, 1).reshape(classes, -1) for x in (scored.truth, scored.probability)
@@ -197,7 +219,8 @@ def _mean_cost(scored: Scored, gain: Tensor, smoothing: float) -> Tensor:
     cost = functional.nll_loss(gain, scored.labels.long(), ignore_index=NODATA, reduction="none")
     if smoothing:
         cost = (1 - smoothing) * cost - smoothing * gain.mean(dim=1)
-    return (scored.weights * cost).sum() / scored.weights.sum().clamp(min=TINY)
+    cost, weight = map(scored.team.total, ((scored.weights * cost).sum(), scored.weights.sum()))
+    return cost / weight.clamp(min=TINY)
 
 
 def _mean_present(losses: Tensor, true: Tensor) -> Tensor:

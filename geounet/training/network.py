@@ -14,6 +14,7 @@ from geounet.models import Geometry, build_network, load_model, transfer_weights
 from geounet.raster import limit_cache
 from geounet.training.options import TrainOptions
 from geounet.training.task import Inputs
+from geounet.training.team import SOLO, Team
 
 CACHE_BYTES = 2 * 10**9
 """Memory for blocks of images and labels at most, unless told otherwise."""
@@ -22,9 +23,17 @@ ENCODER_STRIDE = 32
 """Of the encoders of segmentation_models_pytorch."""
 
 
-def resolve_training_runtime(options: TrainOptions) -> Runtime:
-    """The device, and half precision where its hardware has it, else float32."""
-    return resolve_runtime(options.device, options.precision)
+def resolve_training_runtime(options: TrainOptions, team: Team = SOLO) -> Runtime:
+    """The device, and half precision where its hardware has it, else float32.
+
+    Raises:
+        UsageError: there is no such device, or it is for one process only.
+        ResourceError: this machine does not have it, or not for each of its processes.
+    """
+    runtime = resolve_runtime(team.choose_device(options.device), options.precision)
+    if runtime.device.type == "cuda":
+        torch.cuda.set_device(runtime.device)  # where NCCL looks
+    return runtime
 
 
 def build_training_network(inputs: Inputs, options: TrainOptions) -> nn.Module:
@@ -66,15 +75,18 @@ def find_training_geometry(network: nn.Module, options: TrainOptions) -> Geometr
 
 
 @contextmanager
-def memory_watched(device: torch.device, max_memory: int | None = None) -> Iterator[None]:
+def memory_watched(
+    device: torch.device, max_memory: int | None = None, processes: int = 1
+) -> Iterator[None]:
     """Want of memory is something that the user can act on.
 
     Args:
         device: of the network.
         max_memory: bytes for blocks of images and labels that are kept between chips; None: half of
             what is free, at most 2 GB.
+        processes: that share the main memory.
     """
-    cache = max_memory or min(free_memory(torch.device("cpu")) // 2, CACHE_BYTES)
+    cache = (max_memory or min(free_memory(torch.device("cpu")) // 2, CACHE_BYTES)) // processes
     try:
         with limit_cache(cache, may_grow=True):
             yield

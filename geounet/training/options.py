@@ -82,8 +82,9 @@ class TrainOptions:
         chip: side of the training samples in pixels.
         balance: what chips are centred on: "none": any pixel, "class": each class as often,
             "instance": each instance as often (see `geounet.training.balance`).
-        batch: chips that go through the network together; None: as many as memory has room for,
-            up to 8 on the CPU and 32 elsewhere.
+        batch: chips that go through the network together, of all processes where several train
+            together; None: as many as memory has room for, up to 8 on the CPU and 32 elsewhere, in
+            each process.
         accumulate: such batches per step.
         epochs: times to train on `count_epoch_chips` chips, then validate.
         max_time_min: minutes after which to be done, learning rate and all, but not before one
@@ -101,9 +102,9 @@ class TrainOptions:
         augment: how far chips are varied: key of `PRESETS`, or amplitudes of one's own.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: arithmetic; "auto": bfloat16 where the hardware has it.
-        workers: threads that read chips.
-        max_memory: bytes that blocks of images and labels may take between chips; None: half of
-            what is free, at most 2 GB.
+        workers: threads that read chips, in each process.
+        max_memory: bytes that blocks of images and labels may take between chips, on a machine;
+            None: half of what is free, at most 2 GB.
         seed: of the split, the weights, the chips and their augmentation.
         overwrite: replace the files of an earlier run in the run folder.
         resume: go on with the run in the run folder, if there is one.

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.nn import functional
 
 from geounet.training.augment_options import AugmentOptions
+from geounet.training.seeds import Dice
 
 PER_BAND = 0.3
 """How much of a shift, factor or exponent is drawn for each band rather than for all together."""
@@ -24,27 +25,26 @@ REACH = 3
 """Standard deviations of the blur to where its kernel ends."""
 
 
-def vary_tones(image: Tensor, options: AugmentOptions, generator: Generator) -> Tensor:
+def vary_tones(image: Tensor, options: AugmentOptions, dice: Dice) -> Tensor:
     """Each chip of (N, B, H, W) in other tones; what is not varied costs nothing."""
     if options.blur_px:
-        image = blur(image, options.blur_px, generator)
+        image = blur(image, options.blur_px, dice)
     if options.gamma:
-        image = bend(image, (options.gamma * draw(image, generator)).exp())
+        image = bend(image, (options.gamma * draw(image, dice)).exp())
     if options.brightness or options.contrast:
-        factor = (options.contrast * draw(image, generator)).exp()
-        image = torch.addcmul(options.brightness * draw(image, generator), image, factor)
+        factor = (options.contrast * draw(image, dice)).exp()
+        image = torch.addcmul(options.brightness * draw(image, dice), image, factor)
     if options.noise:
-        image = add_noise(image, options.noise, generator)
+        image = add_noise(image, options.noise, dice)
     if options.band_dropout:
-        image = image * choose_bands(image, options.band_dropout, generator)
+        image = image * choose_bands(image, options.band_dropout, dice)
     return image
 
 
-def draw(image: Tensor, generator: Generator) -> Tensor:
+def draw(image: Tensor, dice: Dice) -> Tensor:
     """Normal numbers (N, B, 1, 1), mostly alike for all bands of a chip."""
-    # drawn on the CPU, whatever the device: the same seed gives the same tones everywhere
-    jointly = torch.randn(len(image), 1, 1, 1, generator=generator)
-    apart = torch.randn(*image.shape[:2], 1, 1, generator=generator)
+    jointly = dice.normal(len(image), 1, 1, 1)
+    apart = dice.normal(*image.shape[:2], 1, 1)
     return (jointly + PER_BAND * apart).to(image.device, non_blocking=True)
 
 
@@ -54,9 +54,9 @@ def bend(image: Tensor, exponent: Tensor) -> Tensor:
     return torch.add(image, share.pow(exponent).sub_(share), alpha=2 * SPAN)
 
 
-def blur(image: Tensor, largest_px: float, generator: Generator) -> Tensor:
+def blur(image: Tensor, largest_px: float, dice: Dice) -> Tensor:
     """Gaussian blur of a standard deviation drawn for each chip from 0 to the largest."""
-    sigma = largest_px * torch.rand(len(image), 1, generator=generator)
+    sigma = largest_px * dice.uniform(len(image), 1)
     reach = math.ceil(REACH * largest_px)
     # at 1e-3 px the kernel is 1 in the middle and 0 elsewhere, exactly
     offsets = torch.arange(-reach, reach + 1) / sigma.clamp(min=1e-3)
@@ -70,18 +70,14 @@ def blur(image: Tensor, largest_px: float, generator: Generator) -> Tensor:
     return flat.view(image.shape)
 
 
-def add_noise(image: Tensor, largest: float, generator: Generator) -> Tensor:
+def add_noise(image: Tensor, largest: float, dice: Dice) -> Tensor:
     """White noise of a standard deviation drawn for each chip from 0 to the largest."""
-    sigma = largest * torch.rand(len(image), 1, 1, 1, generator=generator)
-    seed = int(torch.randint(2**62, (), generator=generator))
-    # on the device: as many numbers as the image has
-    local = Generator(image.device).manual_seed(seed)
-    noise = torch.randn(image.shape, generator=local, device=image.device)
-    return torch.addcmul(image, noise, sigma.to(image.device, non_blocking=True))
+    sigma = largest * dice.uniform(len(image), 1, 1, 1)
+    return torch.addcmul(image, dice.noise(image), sigma.to(image.device, non_blocking=True))
 
 
-def choose_bands(image: Tensor, dropout: float, generator: Generator) -> Tensor:
+def choose_bands(image: Tensor, dropout: float, dice: Dice) -> Tensor:
     """(N, B, 1, 1): 0 with the given probability, else 1; one of each chip at least is 1."""
-    luck = torch.rand(*image.shape[:2], 1, 1, generator=generator)
+    luck = dice.uniform(*image.shape[:2], 1, 1)
     kept = (luck >= dropout) | (luck == luck.amax(dim=1, keepdim=True))
     return kept.to(image.device, image.dtype, non_blocking=True)

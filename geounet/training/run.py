@@ -16,6 +16,7 @@ from geounet.training.options import TrainOptions, count_epoch_chips
 from geounet.training.schedule import Clock, Schedule, make_schedule
 from geounet.training.settings import make_spec
 from geounet.training.task import Task
+from geounet.training.team import SOLO, Team
 
 
 @dataclass
@@ -114,7 +115,7 @@ def start_run(
     options: TrainOptions,
     chosen: Chosen,
     runtime: Runtime,
-    started: float,
+    team: Team = SOLO,
 ) -> Run:
     """A run before its first step.
 
@@ -124,7 +125,7 @@ def start_run(
         options: how.
         chosen: what they may have left open.
         runtime: where, and in which arithmetic.
-        started: moment of `time.perf_counter`.
+        team: the processes that train together, whose time is counted from when they began.
     """
     spec = make_spec(task, options)
     chips = count_epoch_chips(task.split.training_pixels, options.chip)
@@ -134,8 +135,8 @@ def start_run(
         spec=spec,
         options=options,
         chosen=chosen,
-        learner=make_learner(network, spec, options, runtime),
+        learner=make_learner(network, spec, options, runtime, team),
         schedule=make_schedule(options.schedule, options.warm_up),
-        clock=Clock(options.epochs * steps, options.max_time_s, started),
+        clock=Clock(options.epochs * steps, options.max_time_s, team.started, now=team.time),
         epoch_steps=steps,
     )

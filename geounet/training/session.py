@@ -1,4 +1,4 @@
-"""Scenes + labels -> model: the order of things."""
+"""Scenes + labels -> model: the order of things, in one process or in several."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event
 
-from geounet.errors import InputError, Interrupted
+from geounet.errors import InputError, Interrupted, UsageError
 from geounet.evaluation import Metrics
 from geounet.progress import ProgressCallback, ignore_progress
 from geounet.training.choosing import choose
 from geounet.training.epochs import train_epochs
-from geounet.training.loop import LossError, Stopped
+from geounet.training.loop import LossError, Stopped, join_shares
 from geounet.training.network import (
     build_training_network,
     find_training_geometry,
@@ -30,6 +30,7 @@ from geounet.training.seeds import seeded
 from geounet.training.settings import describe_settings
 from geounet.training.state import State, load_state, restore
 from geounet.training.task import find_inputs, prepare_task
+from geounet.training.team import Team, joined_team
 from geounet.training.tensorboard import EventFile, check_tensorboard
 from geounet.training.testing import measure_test
 
@@ -49,10 +50,11 @@ class TrainSummary:
         metrics: of the kept model on the held-out pixels.
         test_metrics: of the kept model on the test scenes; None without any.
         chips: chips trained on.
-        batch: chips that went through the network together.
+        batch: chips that went through the network together, of all processes.
         lr: highest learning rate.
         notes: which images were left out, and what had to be done to the labels.
-        device: where the network was trained.
+        processes: that trained together.
+        device: where the network was trained, in the first of them.
         precision: in which arithmetic.
         elapsed_s: seconds of this call.
         training_s: seconds in the training loop, of all calls.
@@ -72,6 +74,7 @@ class TrainSummary:
     batch: int
     lr: float
     notes: tuple[str, ...]
+    processes: int
     device: str
     precision: str
     elapsed_s: float
@@ -99,38 +102,84 @@ def train(
         progress: called while it runs.
         stop: when set, the step under way is the last; the run is saved, and can go on.
 
+    Under torchrun all processes call this alike, and train together; the first alone writes and
+    reports. What goes wrong is raised in one of them, and in the others as an `Echo` of it.
+
     Raises:
         UsageError: options or an output that cannot be meant, or not those of the run to resume.
         InputError: images or labels cannot be used, or the loss is no longer a number.
-        ResourceError: memory, disk or device.
+        ResourceError: memory, disk or device; or another process is gone.
         Interrupted: stopped by the user; the best model so far is kept.
     """
     started = time.perf_counter()
     options, stop = options or TrainOptions(), stop or Event()
-    check_run_folder(Path(output), overwrite=options.overwrite, resume=options.resume)
-    if options.tensorboard:
-        check_tensorboard()
-    runtime = resolve_training_runtime(options)
-    inputs = find_inputs(images, labels, options)
+    with joined_team() as team:
+        reported = progress if team.leads else ignore_progress
+        run, tested = _train((images, labels), Path(output), options, team, (reported, stop))
+    return _summarize(run, Path(output), tested, time.perf_counter() - started)
+
+
+def _train(
+    files: tuple[Sequence[str | Path], Sequence[str | Path]],
+    output: Path,
+    options: TrainOptions,
+    team: Team,
+    talk: tuple[ProgressCallback, Event],
+) -> tuple[Run, Metrics | None]:
+    """What one process of a team does; the run, and its model's metrics on the test scenes.
+
+    Args:
+        files: images and labels.
+        output: the run folder.
+        options: how.
+        team: of this process.
+        talk: with the caller: progress, and whether to stop.
+    """
+    progress, stop = talk
+    team.from_first(lambda: _check_output(output, options))
+    _check_batch(options.batch, team)
+    runtime = resolve_training_runtime(options, team)
+    inputs = team.from_first(lambda: find_inputs(*files, options))
     with (
-        locked_run_folder(Path(output)) as folder,
+        locked_run_folder(output) if team.leads else nullcontext(RunFolder(output)) as folder,
         seeded(options.seed, runtime.device),
-        memory_watched(runtime.device, options.max_memory),
+        memory_watched(runtime.device, options.max_memory, team.place.size),
     ):
-        state = _find_state(folder, options)
+        state = team.from_first(lambda: _find_state(folder, options))
         network = build_training_network(inputs, options)
         geometry = find_training_geometry(network, options)
-        task = prepare_task(inputs, geometry, options, progress, Path(output))
+        task = team.from_first(lambda: prepare_task(inputs, geometry, options, progress, output))
         settings = describe_settings(task, options, runtime)
-        chosen = state.chosen if state else choose(network, task, options, runtime, progress)
-        run = start_run(network, task, options, chosen, runtime, started)
-        record = Record(folder, {**settings, **asdict(chosen)})
+        chosen = state.chosen if state else choose(network, task, options, runtime, progress, team)
+        _check_batch(chosen.batch, team)
+        run = start_run(network, task, options, chosen, runtime, team)
+        record = Record(folder, {**settings, **asdict(chosen), "processes": team.share.size})
         if state is not None:
-            check_same_inputs(Path(output), settings, state.settings)
+            check_same_inputs(output, settings, state.settings)
             restore(run, state)
-            record.go_on(state)
-        tested = _work(run, record, progress, stop)
-    return _summarize(run, record, tested, time.perf_counter() - started)
+            team.from_first(lambda: record.go_on(state))
+        return run, _work(run, record, progress, stop)
+
+
+def _check_output(output: Path, options: TrainOptions) -> None:
+    """Refuse what cannot be written, before any work is done."""
+    check_run_folder(output, overwrite=options.overwrite, resume=options.resume)
+    if options.tensorboard:
+        check_tensorboard()
+
+
+def _check_batch(batch: int | None, team: Team) -> None:
+    """See that each process gets as many chips.
+
+    Raises:
+        UsageError: it does not.
+    """
+    size = team.share.size
+    if batch is not None and batch % size:
+        raise UsageError(
+            f"--batch is {batch}, the chips of all processes together; {size} processes need a "
+            f"multiple of {size}: give --batch {size * -(-batch // size)}, or start another number"
+        )
 
 
 def _find_state(folder: RunFolder, options: TrainOptions) -> State | None:
@@ -144,43 +193,52 @@ def _find_state(folder: RunFolder, options: TrainOptions) -> State | None:
 
 def _work(run: Run, record: Record, progress: ProgressCallback, stop: Event) -> Metrics | None:
     """Train until the run is over, keeping record; metrics of its best model on the test scenes."""
-    is_saved = bool(run.clock.steps)
+    team, is_saved = run.learner.team, bool(run.clock.steps)
     try:
         with _open_events(run, record.folder) as events:
             for epoch in train_epochs(run, progress, stop):
-                record.add(run)
+                if team.leads:
+                    record.add(run)
                 is_saved = True
                 if events is not None:
                     events.add(epoch)
-        record.draw(run)
-        tested = measure_test(record.folder.model, run.task, run.learner.runtime, progress)
-        record.conclude(run, tested)
-        return tested
+        return team.from_first(lambda: _conclude(run, record, progress))
     except Stopped:
-        record.save(run)
+        team.from_first(lambda: record.save(run))
         raise Interrupted(record.describe_interruption(run.epochs, is_saved=True)) from None
     except KeyboardInterrupt:
         raise Interrupted(record.describe_interruption(run.epochs, is_saved=is_saved)) from None
     except LossError as error:
-        record.folder.write_bad_batch(error.arrays)
+        chips = join_shares(team.from_all(error.arrays))
+        team.from_first(lambda: record.folder.write_bad_batch(chips))
         raise InputError(
             f"{error}; its chips are in {record.folder.bad_batch}: look for extreme values there, "
             "or lower --lr"
         ) from error
 
 
+def _conclude(run: Run, record: Record, progress: ProgressCallback) -> Metrics | None:
+    """Measure the best model on the test scenes, and write the report."""
+    record.draw(run)
+    tested = measure_test(record.folder.model, run.task, run.learner.runtime, progress)
+    record.conclude(run, tested)
+    return tested
+
+
 def _open_events(run: Run, folder: RunFolder) -> AbstractContextManager[EventFile | None]:
-    return EventFile(folder.path, len(run.epochs)) if run.options.tensorboard else nullcontext()
+    if not run.options.tensorboard or not run.learner.team.leads:
+        return nullcontext()
+    return EventFile(folder.path, len(run.epochs))
 
 
-def _summarize(run: Run, record: Record, tested: Metrics | None, elapsed_s: float) -> TrainSummary:
+def _summarize(run: Run, output: Path, tested: Metrics | None, elapsed_s: float) -> TrainSummary:
     best, task, runtime = run.best, run.task, run.learner.runtime
     results = [epoch.result for epoch in run.epochs]
     names = [item.name for item in task.inputs.classes]
     chips = run.chosen.batch * run.options.accumulate
     return TrainSummary(
-        output=record.folder.path,
-        model=record.folder.model,
+        output=output,
+        model=RunFolder(output).model,
         class_shares=dict(zip(names, task.statistics.class_shares, strict=True)),
         training_pixels=task.split.training_pixels,
         validation_pixels=task.split.validation_pixels,
@@ -192,6 +250,7 @@ def _summarize(run: Run, record: Record, tested: Metrics | None, elapsed_s: floa
         batch=run.chosen.batch,
         lr=run.chosen.lr,
         notes=task.notes,
+        processes=run.learner.team.share.size,
         device=str(runtime.device),
         precision=runtime.precision,
         elapsed_s=elapsed_s,

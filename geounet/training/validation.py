@@ -10,6 +10,7 @@ from geounet.inference import Engine, predict_window
 from geounet.progress import Progress, ProgressCallback, ignore_progress
 from geounet.training.sources import SourceReader
 from geounet.training.split import Block
+from geounet.training.team import SOLO, Team
 
 TILE = 1024
 """The larger the tile, the less is spent on margins."""
@@ -21,6 +22,7 @@ def validate(
     blocks: Sequence[Block],
     classes: tuple[ClassInfo, ...],
     progress: ProgressCallback = ignore_progress,
+    team: Team = SOLO,
 ) -> Metrics:
     """Metrics over all labelled pixels of the blocks.
 
@@ -30,15 +32,25 @@ def validate(
         blocks: what was held out.
         classes: in the order of the network's channels.
         progress: called after each block.
+        team: the processes that do this together; each maps its share of the blocks.
     """
     matrix = ConfusionMatrix(classes)
-    for done, block in enumerate(blocks):
-        progress(Progress("validate", done, len(blocks), "blocks"))
+    own = blocks[team.share.every]
+    for done, block in enumerate(own):
+        progress(Progress("validate", done, len(own), "blocks"))
         sample = reader.read(block.scene, block.window)
         mask = predict_window(engine, reader.open(block.scene)[0], block.window, TILE)
         matrix.add(sample.labels, mask)
-    progress(Progress("validate", len(blocks), len(blocks), "blocks"))
-    return matrix.metrics()
+    progress(Progress("validate", len(own), len(own), "blocks"))
+    return add_matrices(team.from_all(matrix)).metrics()
+
+
+def add_matrices(parts: Sequence[ConfusionMatrix]) -> ConfusionMatrix:
+    """One of all that the parts counted."""
+    whole = ConfusionMatrix(parts[0].classes)
+    for part in parts:
+        whole.merge(part)
+    return whole
 
 
 def cut_blocks(blocks: Sequence[Block]) -> Iterator[Block]:

@@ -86,7 +86,7 @@ def prepare(image: str, labels: str, options: TrainOptions) -> Run:
     network = build_training_network(inputs, options)
     geometry = find_training_geometry(network, options)
     task = prepare_task(inputs, geometry, options, ignore_progress)
-    return start_run(network, task, options, Chosen(8, 3e-3), runtime, time.perf_counter())
+    return start_run(network, task, options, Chosen(8, 3e-3), runtime)
 
 
 def make_bare(run: Run, *, is_usual: bool) -> Callable[[], None]:
