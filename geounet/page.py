@@ -58,12 +58,12 @@ nav { display: flex; flex-wrap: wrap; gap: .1rem 1.1rem; margin: 1rem 0 0; font-
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .93rem }
 td, th { padding: .32rem .9rem .32rem 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--line) }
-thead th { color: var(--soft); font-weight: 600; font-size: .85rem; vertical-align: bottom }
+thead th { color: var(--soft); font-weight: 600; font-size: .92em; vertical-align: bottom }
 tbody th { font-weight: 500 }
-th:first-child { position: sticky; left: 0; background: var(--back); min-width: 6rem;
+th:first-child { position: sticky; left: 0; background: var(--back); min-width: 7.8rem;
   max-width: 17rem; overflow-wrap: anywhere }
 .number { text-align: right; white-space: nowrap }
-.range { display: block; color: var(--soft); font-size: .78rem }
+.range { display: block; color: var(--soft); font-size: .84em }
 .swatch { display: inline-block; width: .8em; height: .8em; margin-right: .45em; border-radius: 2px;
   border: 1px solid #8888; vertical-align: -.06em; print-color-adjust: exact;
   -webkit-print-color-adjust: exact }
@@ -74,6 +74,7 @@ img { max-width: 100%; height: auto; display: block }
 .paper { background: #fff; padding: .4rem; border-radius: .3rem }
 .crisp { image-rendering: pixelated }
 figure svg { display: block; max-width: 100%; height: auto; fill: currentColor }
+.tables { display: flex; flex-wrap: wrap; gap: 0 3.5rem } .tables > * { max-width: 100% }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr));
   gap: 0 1.6rem; align-items: start }
 .row { display: grid; gap: .5rem; margin-top: .35rem;
@@ -89,10 +90,10 @@ details { margin: .6rem 0 } summary { cursor: pointer; color: var(--accent) }
   td, th { padding-right: .7rem } }
 @media print { body { max-width: none; padding: 0; font-size: 10.5pt } nav { display: none }
   .scroll { overflow: visible } table { font-size: .8em } tr { break-inside: avoid }
-  thead { display: table-header-group } th:first-child { position: static; min-width: 0 }
+  thead { display: table-header-group } th:first-child { position: static; min-width: 5.5rem }
   td, th { padding-right: .55rem } .row { grid-auto-flow: column; grid-template-columns: none;
   grid-auto-columns: minmax(0, 1fr) } .wide { grid-auto-flow: row }
-  details > summary { list-style: none } a { color: inherit; text-decoration: none } }
+  details:not([open]) { display: none } a { color: inherit; text-decoration: none } }
 @page { margin: 14mm }
 """
 

@@ -61,41 +61,69 @@ def tabulate_numbers(names: Sequence[str], values: Mapping[str, Estimate]) -> Ma
 
 
 def tabulate_family(
-    names: Sequence[str], values: Mapping[str, Estimate], classes: Sequence[ClassInfo]
+    names: Sequence[str],
+    values: Mapping[str, Estimate],
+    classes: Sequence[ClassInfo],
+    beyond: Mapping[str, str],
 ) -> Markup:
-    """Metrics of a family by class, with those of all classes: what is more makes the rows."""
+    """Metrics of a family by class, with those of all classes: what is more makes the rows.
+
+    Args:
+        names: of the metrics.
+        values: by name.
+        classes: in this order.
+        beyond: what to write for metrics that are no number, by name.
+    """
     metrics = list(dict.fromkeys(split_name(name)[0] for name in names))
     present = {split_name(name)[1] for name in names}
-    columns: list[tuple[str, str, str]] = [(ALL, ALL, "")] if None in present else []
+    if len(present - {None}) <= 1 and None in present:  # one class and all are the same
+        return tabulate_numbers(names, values)
+    columns: list[tuple[str, str]] = [(ALL, "")] if None in present else []
     columns += [
-        (swatch(item.colour, item.name), item.name, f".{item.name}")
+        (swatch(item.colour, item.name), f".{item.name}")
         for item in classes
         if item.name in present
     ]
     cells = [
-        [write_estimate(values.get(metric + suffix)) for _, _, suffix in columns]
+        [
+            beyond.get(metric + suffix) or write_estimate(values.get(metric + suffix))
+            for _, suffix in columns
+        ]
         for metric in metrics
     ]
-    titles = [name_metric(metric) for metric in metrics]
-    if len(metrics) >= len(columns):
-        rows = [[title, *row] for title, row in zip(titles, cells, strict=True)]
-        return tabulate(rows, ["", *(shown for shown, _, _ in columns)], caption="Metrics by class")
-    turned = zip(columns, zip(*cells, strict=True), strict=True)
-    rows = [[shown, *row] for (shown, _, _), row in turned]
-    return tabulate(rows, ["", *titles], caption="Metrics by class")
+    titles, heads = [name_metric(metric) for metric in metrics], [shown for shown, _ in columns]
+    if len(metrics) < len(columns):
+        titles, heads, cells = heads, titles, [list(row) for row in zip(*cells, strict=True)]
+    rows = [[title, *row] for title, row in zip(titles, cells, strict=True)]
+    return tabulate(rows, ["", *heads], caption="Metrics by class")
+
+
+def find_beyond(details: Mapping[str, Any]) -> dict[str, str]:
+    """What is known of Hausdorff distances that are more than was looked for."""
+    cap, names = details.get("hausdorff_cap_px"), details.get("hausdorff_more_than_cap", ())
+    return {f"hausdorff95_px.{name}": f"> {cap}" for name in names}
+
+
+def tabulate_counts_of(details: Mapping[str, Any]) -> Markup:
+    """Counts of objects or errors by class, without those at every threshold."""
+    shown = [(key, details[key]) for key in ("objects", "errors") if key in details]
+    return join(_tabulate_nested(key, _drop_nested(table)) for key, table in shown)
 
 
 def tabulate_details(details: Mapping[str, Any]) -> Markup:
-    """Counts and settings that are no metrics: a table for each level of mappings."""
+    """All counts and settings that are no metrics: a table for each level of mappings."""
     plain = [
         [_write_key(key), _write_value(value)]
         for key, value in details.items()
         if not isinstance(value, Mapping) and not _is_long(value)
     ]
     tables = [
-        _tabulate_nested(key, value) for key, value in details.items() if isinstance(value, Mapping)
+        _tabulate_nested(key, value)
+        for key, value in details.items()
+        if isinstance(value, Mapping) and not any(_is_long(v) for _, v in _flatten(value))
     ]
-    return join([*tables, tabulate(plain, caption="Settings and counts")])
+    parts = [*tables, tabulate(plain, caption="Settings and counts")]
+    return tag("div", join(tag("div", part) for part in parts if part), "tables")
 
 
 def tabulate_scenes(scenes: Sequence[SceneEvaluation], classes: Sequence[ClassInfo]) -> Markup:
@@ -188,7 +216,7 @@ def _range(estimate: Estimate | None) -> str:
 
 def _tabulate_nested(key: str, table: Mapping[str, Any]) -> Markup:
     """A mapping of mappings, such as of classes, as columns; another one as names and values."""
-    caption, inner = _write_key(key), list(table.values())
+    caption, inner = _write_key(key).capitalize(), list(table.values())
     if inner and all(isinstance(value, Mapping) for value in inner):
         flat = [dict(_flatten(value)) for value in inner]
         names = dict.fromkeys(name for column in flat for name in column)
@@ -209,9 +237,17 @@ def _flatten(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, 
             yield name, value
 
 
+def _drop_nested(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping of mappings without what is nested deeper."""
+    return {
+        key: {name: inner for name, inner in value.items() if not isinstance(inner, Mapping)}
+        for key, value in table.items()
+    }
+
+
 def _is_long(value: object) -> bool:
     """Whether it is a list that is to be drawn, not written."""
-    return isinstance(value, list) and any(isinstance(item, Mapping) for item in value)
+    return isinstance(value, list) and not all(isinstance(item, str) for item in value)
 
 
 def _write_key(key: str) -> str:

@@ -15,15 +15,17 @@ TITLES = {
     "boundary_f1": "boundary F1",
     "hausdorff95_px": "Hausdorff 95 %, pixels",
     "hausdorff95_m": "Hausdorff 95 %, metres",
-    "object_precision": "precision",
-    "object_recall": "recall",
-    "object_f1": "F1",
-    "object_mean_precision": "precision 0.5:0.95",
-    "object_mean_recall": "recall 0.5:0.95",
-    "object_mean_f1": "F1 0.5:0.95",
-    "object_recall_small": "recall, small",
-    "object_recall_medium": "recall, medium",
-    "object_recall_large": "recall, large",
+    "object_f1": "object F1",
+    "object_mean_precision": "object precision 0.5:0.95",
+    "object_mean_recall": "object recall 0.5:0.95",
+    "object_mean_f1": "object F1 0.5:0.95",
+    "object_recall_small": "recall of small objects",
+    "object_recall_medium": "recall of medium objects",
+    "object_recall_large": "recall of large objects",
+    "rand_error": "Rand error",
+    "rand_precision": "Rand precision",
+    "rand_recall": "Rand recall",
+    "rand_error_single": "Rand error, SNEMI3D",
     "brier": "Brier score",
     "ece": "expected calibration error",
 }
@@ -86,4 +88,9 @@ def write_number(value: float | None) -> str:
 
 def write_share(part: float, whole: float) -> str:
     """In percent; - of nothing."""
-    return f"{part / whole:.1%}" if whole else "-"
+    return write_percent(part / whole if whole else None)
+
+
+def write_percent(share: float | None) -> str:
+    """A share in percent; - for what is undefined."""
+    return "-" if share is None else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"

@@ -21,9 +21,11 @@ from geounet.evaluation.report.pictures import BETTER, Panel
 from geounet.evaluation.report.sketchbook import Sketchbook
 from geounet.evaluation.report.survey import MOST_SCENES, Overview, WrongWindow
 from geounet.evaluation.report.tables import (
+    find_beyond,
     shorten_path,
     tabulate_agreement,
     tabulate_counts,
+    tabulate_counts_of,
     tabulate_details,
     tabulate_differences,
     tabulate_family,
@@ -37,6 +39,7 @@ from geounet.evaluation.report.wording import (
     GLOSSARY,
     name_metric,
     write_number,
+    write_percent,
     write_share,
 )
 from geounet.evaluation.results import Estimate, Evaluation
@@ -96,12 +99,13 @@ def write_report(found: Findings, book: Sketchbook) -> str:
         ("How it was made", _write_settings(found)),
     )
     head = tag("header", join([tag("h1", title), _write_origin(found), *_summarize(found)]))
-    return write_page(f"Evaluation of {title}", join([head, write_sections(sections)], "\n"))
+    return write_page(title, join([head, write_sections(sections)], "\n"))
 
 
 def _name_scenes(evaluation: Evaluation) -> str:
     names = [shorten_path(scene.name) for scene in evaluation.scenes]
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"Evaluation of {names[0]}{more}"
 
 
 def _write_origin(found: Findings) -> Markup:
@@ -125,8 +129,8 @@ def _summarize(found: Findings) -> Iterator[Markup]:
     count = len(evaluation.scenes)
     scenes = "one scene" if count == 1 else f"{count} scenes"
     sentences = [
-        f"Of {pixels:,} labelled pixels in {scenes}, {values['oa'].value or 0:.1%} have the right "
-        f"class. The mean IoU is {write_inline(values['miou'])}.",
+        f"Of {pixels:,} labelled pixels in {scenes}, {write_percent(values['oa'].value)} have the "
+        f"right class. The mean IoU is {write_inline(values['miou'])}.",
         _describe_classes(evaluation),
     ]
     yield tag("p", " ".join(filter(None, sentences)), "lead")
@@ -143,8 +147,8 @@ def _describe_classes(evaluation: Evaluation) -> str:
     if one is not None:
         recall, precision = (values[f"{name}.{one.name}"].value for name in ("recall", "precision"))
         return (
-            f"Of what is {one.name} in the labels, the map finds {_percent(recall)}; of what it "
-            f"calls {one.name}, {_percent(precision)} is."
+            f"The map finds {write_percent(recall)} of the pixels that are labelled {one.name}; of "
+            f"those that it calls {one.name}, {write_percent(precision)} are."
         )
     ranked = [
         (value, item.name)
@@ -220,15 +224,12 @@ def _write_families(
     for name, metrics in families.items():
         if name == "pixel":
             continue
-        details = {
-            key: value
-            for key, value in evaluation.details.get(name, {}).items()
-            if key != "precision_recall"
-        }
+        details = evaluation.details.get(name, {})
         parts = [
-            tabulate_family(metrics, evaluation.values, evaluation.classes),
+            tabulate_family(metrics, evaluation.values, evaluation.classes, find_beyond(details)),
             _draw_probability(evaluation, book) if name == "probability" else Markup(),
-            tabulate_details(details),
+            tabulate_counts_of(details),
+            fold("All counts and settings", tabulate_details(details)),
             fold("What the numbers mean", tag("p", GLOSSARY[name])) if name in GLOSSARY else "",
         ]
         yield FAMILY_TITLES.get(name, name.capitalize()), join(parts)
@@ -275,7 +276,7 @@ def _write_scenes(found: Findings, book: Sketchbook) -> Markup:
     parts = [tabulate_scenes(evaluation.scenes, evaluation.classes)]
     if len(evaluation.scenes) > MOST_SCENES:
         parts.append(tag("p", f"The {MOST_SCENES} scenes with the largest share of errors:"))
-    kinds = [(item.name, item.colour) for item in ERRORS]
+    kinds = [(item.name, item.colour) for item in _list_errors(evaluation.classes)]
     if evaluation.comparison is not None:
         words = ("only the map is right", "only the other is right")
         kinds += [
@@ -297,14 +298,12 @@ def _write_windows(found: Findings, book: Sketchbook) -> Markup:
     if not found.windows:
         return tag("p", "No pixel is wrong.") if found.evaluation.metrics.pixels else Markup()
     classes = found.evaluation.classes
-    background = find_background(classes)
-    possible = ERRORS[:2] if background is not None and len(classes) == 2 else ERRORS
-    legend = [(item.name, item.colour) for item in (*classes, *possible)]
     has_image = any(panel.name == "image" for _, panels in found.windows for panel in panels)
     hint = "" if has_image else " Give the images with --images to see them here."
     parts = [
         tag("p", f"Windows with most wrong pixels; none overlap.{hint}"),
-        _write_legend(legend),
+        _write_legend([(item.name, item.colour) for item in classes]),
+        _write_legend([(item.name, item.colour) for item in _list_errors(classes)]),
     ]
     for number, (wrong, panels) in enumerate(found.windows, start=1):
         window = wrong.window
@@ -315,6 +314,11 @@ def _write_windows(found: Findings, book: Sketchbook) -> Markup:
         )
         parts.append(book.show(f"window-{number:02}", panels, caption))
     return join(parts)
+
+
+def _list_errors(classes: Sequence[ClassInfo]) -> tuple[ClassInfo, ...]:
+    """The kinds that there can be."""
+    return ERRORS if _find_single(classes) is None else ERRORS[:2]
 
 
 def _write_legend(items: Sequence[tuple[str, str]]) -> Markup:
@@ -349,7 +353,3 @@ def _enumerate(names: Sequence[str], most: int = 4) -> str:
     unique = list(dict.fromkeys(names))
     more = f" and {len(unique) - most} more" if len(unique) > most else ""
     return ", ".join(unique[:most]) + more
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1%}"
