@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import geopandas as gpd
 import numpy as np
 import pytest
+import shapely
 from evaluations import count, measure, pairs, same_sums, sides, total
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import CRS
-from rasters import UTM
+from rasters import UTM, write_raster
 from scipy import ndimage
 
 from geounet.classes import make_classes
 from geounet.errors import InputError
+from geounet.evaluation import EvaluateOptions, evaluate
 from geounet.evaluation.objects import ObjectFamily
 
 CLASSES = make_classes(["background", "house", "shed"])
@@ -177,3 +180,49 @@ def test_sizes_on_the_ground():
     assert [by_size[name]["labels"] for name in ("small", "medium", "large")] == [1, 1, 1]
     with pytest.raises(InputError, match="no CRS"):
         count(family, labels, labels)
+
+
+@moderate
+@given(pairs(), sides, blocks, st.integers(0, 2**32 - 1))
+def test_given_instances_are_objects_whatever_they_touch(arrays, sides, block_px, seed):
+    labels, mask = arrays
+    instances = np.random.default_rng(seed).integers(1, 6, labels.shape).astype(np.int32)
+    instances += 5 * (labels == 2)
+    instances[(labels == 0) | (labels == 255)] = 0
+    family = make_family()
+    sums = count(family, labels, mask, sides, block_px, instances=instances)
+    assert same_sums(sums, count(family, labels, mask, block_px=block_px, instances=instances))
+    told = family.describe(total(family, sums))["objects"]
+    void = (labels == 255) | (mask == 255)
+    for k in (1, 2):
+        ids = np.where((labels == k) & ~void, instances, 0)
+        truth = [set(np.flatnonzero(ids == i).tolist()) for i in np.unique(ids[ids > 0])]
+        expected = define_class(truth, list_objects(np.where(void, 255, mask), False)[k])
+        counts = told[CLASSES[k].name]
+        assert counts["labels"] == len(truth)
+        assert counts["splits"] == expected["splits"]
+        assert counts["merges"] == expected["merges"]
+        found = family.measure(total(family, sums))[f"object_f1.{CLASSES[k].name}"]
+        f1 = expected["object_f1"]
+        assert found == pytest.approx(np.nan if f1 is None else f1, nan_ok=True)
+
+
+def test_features_of_vector_labels_are_objects(tmp_path):
+    """Two houses wall to wall, and a mask that has them as one: a merge, unless told otherwise."""
+    values = np.zeros((20, 30), np.uint8)
+    values[5:12, 4:24] = 1
+    mask = write_raster(tmp_path / "mask.tif", values, transform=UTM, crs="EPSG:32633")
+    boxes = []
+    for left, right in ((4, 14), (14, 24)):
+        corners = [UTM @ (left, 5), UTM @ (right, 12)]
+        boxes.append(shapely.box(*np.sort(np.array(corners), axis=0).ravel()))
+    gpd.GeoDataFrame(geometry=boxes, crs="EPSG:32633").to_file(tmp_path / "houses.gpkg")
+    for features, expected in ((True, (2, 0, 1)), (False, (1, 1, 0))):
+        options = EvaluateOptions(
+            classes="background,house", metrics=("object", "topology"), features=features
+        )
+        evaluation = evaluate(mask, tmp_path / "houses.gpkg", options)
+        counts = evaluation.results.details["object"]["objects"]["house"]
+        assert (counts["labels"], counts["matched"], counts["merges"]) == expected
+        assert (evaluation.values["rand_error"].value == 0) != features
+        assert evaluation.values["miou"].value == 1

@@ -98,6 +98,15 @@ def evaluate(
             rich_help_panel=METRICS,
         ),
     ] = "4" if EvaluateOptions.connectivity == 4 else "8",
+    features: Annotated[
+        bool,
+        typer.Option(
+            "--features/--no-features",
+            help="Object, topology: each feature of vector labels is an object, also where two "
+            "touch; otherwise what is connected, as in the mask.",
+            rich_help_panel=METRICS,
+        ),
+    ] = EvaluateOptions.features,
     object_sizes: Annotated[
         str,
         typer.Option(
@@ -205,6 +214,44 @@ def evaluate(
             rich_help_panel=p.OUTPUT,
         ),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.html",
+            show_default="none",
+            help="Also write a page with all numbers, figures, where the errors are and the worst "
+            "windows. It needs no other file and no network, and can be printed.",
+            rich_help_panel=p.OUTPUT,
+        ),
+    ] = None,
+    report_figures: Annotated[
+        bool,
+        typer.Option(
+            "--report-figures",
+            help="Also write every figure of the report as a PNG beside it.",
+            rich_help_panel=p.OUTPUT,
+        ),
+    ] = EvaluateOptions.report_figures,
+    images: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="IMAGE",
+            show_default="none; with --model they are known",
+            help="What the report shows beside the masks: one image per mask in their order "
+            "(repeat the option), or a folder, matched by name.",
+            rich_help_panel=p.OUTPUT,
+        ),
+    ] = None,
+    errors: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default="none",
+            help="Also write polygons of false negatives, false positives and confusions, with both "
+            "classes and the area: .gpkg (with a QGIS style), .parquet, .fgb or .geojson.",
+            rich_help_panel=p.OUTPUT,
+        ),
+    ] = None,
     overwrite: p.Overwrite = EvaluateOptions.overwrite,
     json: p.Json = False,
     quiet: p.Quiet = False,
@@ -230,6 +277,7 @@ def evaluate(
         boundary_width=boundary_width,
         hausdorff_cap=hausdorff_cap,
         connectivity=8 if connectivity == "8" else 4,
+        features=features,
         object_sizes=object_sizes,
         warp=warp,
         scores=tuple(scores or ()),
@@ -252,6 +300,10 @@ def evaluate(
             max_memory=max_memory,
         ),
         csv=csv,
+        report=report,
+        report_figures=report_figures,
+        images=tuple(images or ()),
+        errors=errors,
         overwrite=overwrite,
     )
     from geounet.evaluation import evaluate as evaluate_masks

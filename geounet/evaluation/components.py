@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from geounet.evaluation.blocks import cut_out
+from geounet.evaluation.family import Piece
 from geounet.raster import Window
 from geounet.vector import compiled, number_regions
 
@@ -186,6 +188,15 @@ def extend(window: Window, area: Window) -> Window:
         height=window.height + above + 1,
         width=window.width + left + 1,
     )
+
+
+def number_objects(
+    components: Components, piece: Piece, window: Window, labels: NDArray[np.uint8]
+) -> NDArray[np.int32]:
+    """Numbers of the objects of labels in an extended window: given instances, or components."""
+    if piece.instances is None:
+        return components.add(piece.window, labels)
+    return components.add_known(piece.window, labels, cut_out(piece, piece.instances, window))
 
 
 def sum_by_key(

@@ -41,6 +41,9 @@ from geounet.progress import Progress, ProgressCallback, ignore_progress
 from geounet.raster import Window
 from geounet.vector import Legend
 
+OF_OBJECTS = {"object", "topology"}
+"""Families of metrics that compare objects."""
+
 FEW_BLOCKS = 20
 """Intervals of fewer blocks are to be taken with caution."""
 
@@ -140,7 +143,7 @@ def _evaluate(
     block_px = choose_block_px(jobs, size, options.block)
     task = _Task(legend, families, block_px, options)
     advance = _count_pixels(jobs, progress)
-    how = _find_legends(jobs, legend)
+    how = _find_legends(jobs, legend, families, options)
     with open_products(jobs, how, families, options) as products:
         seen_by = products.watchers
         sums = [count_scene(job, how, families, block_px, advance, seen_by) for job in jobs]
@@ -149,12 +152,17 @@ def _evaluate(
     return evaluation
 
 
-def _find_legends(jobs: Sequence[Job], legend: Legend) -> Legends:
+def _find_legends(
+    jobs: Sequence[Job], legend: Legend, families: Sequence[Family], options: EvaluateOptions
+) -> Legends:
     """What the files hold for the classes."""
+    labels = legend.options
+    if options.features and labels.separate_px is None and OF_OBJECTS & {f.name for f in families}:
+        labels = replace(labels, separate_px=0)
     mask = find_mask_options([job.mask for job in jobs], legend.classes)
     others = [job.other for job in jobs if job.other is not None]
     other = find_mask_options(others, legend.classes) if others else mask
-    return Legends(legend.classes, legend.options, mask, other)
+    return Legends(legend.classes, labels, mask, other)
 
 
 def _count_pixels(jobs: Sequence[Job], progress: ProgressCallback) -> Callable[[int], None]:
@@ -245,6 +253,12 @@ def _list_notes(task: _Task, job: Job, sums: SceneSums, results: Results) -> tup
         notes.append(
             f"{job.other}: no data in {sums.left_out} pixels that {job.name} has; only what both "
             "have counts"
+        )
+    boundary = results.details.get("boundary", {})
+    if far := boundary.get("hausdorff_more_than_cap"):
+        notes.append(
+            f"{job.name}: Hausdorff distance of {', '.join(far)}: more than "
+            f"{boundary['hausdorff_cap_px']} px, see --hausdorff-cap"
         )
     if not sums.blocks:
         notes.append(f"{job.name}: no pixel has both a label and a class")

@@ -49,6 +49,8 @@ class Piece:
         scores: (K, H, W), without halo: uint8 in 1/254, or float; where one is no data, labels and
             mask still count. None: there are none.
         scored: bool (H, W), True where all scores are data; None as the scores.
+        instances: int32, as labels: numbers of the labels' objects from 1, the same in all pieces,
+            and 0 where there is none; None: the objects are the labels' components.
     """
 
     window: Window
@@ -56,6 +58,7 @@ class Piece:
     mask: NDArray[np.uint8]
     scores: NDArray[Any] | None = None
     scored: NDArray[np.bool_] | None = None
+    instances: NDArray[np.int32] | None = None
 
 
 class Accumulator(Protocol):

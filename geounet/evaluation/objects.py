@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from geounet.classes import NODATA, ClassInfo
 from geounet.evaluation.blocks import BlockTally, cut_out
-from geounet.evaluation.components import Components, Pairs, Table, extend
+from geounet.evaluation.components import Components, Pairs, Table, extend, number_objects
 from geounet.evaluation.family import (
     BlockSums,
     Piece,
@@ -143,7 +143,7 @@ class ObjectAccumulator:
         window = extend(piece.window, self._scope.area)
         inner = piece.window.relative_to(window).slices()
         labels, mask = (cut_out(piece, a, window) for a in (piece.labels, piece.mask))
-        ones = self._labels.add(piece.window, labels)
+        ones = number_objects(self._labels, piece, window, labels)
         others = self._mask.add(piece.window, mask)
         same = labels[inner] == mask[inner]
         self._pairs.add(np.where(same, ones[inner], np.int32(0)), others[inner])

@@ -35,6 +35,8 @@ class EvaluateOptions:
         boundary_width: how near is near, for boundary IoU and F1: `3px` or `1.5m`.
         hausdorff_cap: up to so many pixels the Hausdorff distance is exact; above it is unknown.
         connectivity: 4: pixels of one object share an edge; 8: or but a corner.
+        features: each feature of vector labels is an object, also where two touch, or one is in
+            several parts; otherwise what is connected is, as in rasters and in the mask.
         object_sizes: areas from which on an object is medium, and large, in px or m2; the default
             is COCO's, 32 x 32 and 96 x 96 pixels.
         warp: so many pixels boundaries may be warped before what differs is an error of topology.
@@ -68,6 +70,7 @@ class EvaluateOptions:
     boundary_width: str = "3px"
     hausdorff_cap: int = 32
     connectivity: Literal[4, 8] = 4
+    features: bool = True
     object_sizes: str = "1024px,9216px"
     warp: int = 5
     scores: tuple[str | Path, ...] = ()

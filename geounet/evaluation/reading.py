@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,12 @@ from geounet.errors import InputError
 from geounet.evaluation.family import Piece
 from geounet.evaluation.jobs import Job
 from geounet.raster import Scene, Window, open_scene
-from geounet.vector import LabelOptions, Labels, open_labels, rasterize_inside
+from geounet.vector import LabelOptions, Labels, is_vectors, open_labels, rasterize_inside
 
 BLOCK = 1024
 """Rows and columns compared at a time: multiples of every usual storage block."""
+
+T = TypeVar("T", np.uint8, np.int32)
 
 TOLERANCE = 1e-3
 """By so much float probabilities may be below 0 or above 1: they were rounded."""
@@ -30,7 +32,8 @@ class Legends:
 
     Attributes:
         classes: sorted by value.
-        labels: how labels are to be understood.
+        labels: how labels are to be understood; with `separate_px` the features of vectors are
+            objects, else what is connected.
         mask: likewise masks, and
         other: those to compare with.
     """
@@ -53,6 +56,7 @@ class Reading:
         scores: (K, H, W), and whether they are data, bool (H, W); None if there are none.
         note: what was done to the labels, and
         other_note: to the other mask, to bring them onto the mask's grid; None if nothing.
+        instances: as in `Piece`.
     """
 
     window: Window
@@ -62,6 +66,7 @@ class Reading:
     scores: tuple[NDArray[Any], NDArray[np.bool_]] | None
     note: str | None
     other_note: str | None
+    instances: NDArray[np.int32] | None = None
 
     def find_counted(self) -> NDArray[np.bool_]:
         """Where there are a label and data in every mask, bool (H + 2h, W + 2h)."""
@@ -75,11 +80,14 @@ class Reading:
         spare = (counted.shape[0] - self.window.height) // 2 - halo
         inner = (slice(spare, len(counted) - spare), slice(spare, counted.shape[1] - spare))
         no_data, where = np.uint8(NODATA), counted[inner]
+        scores, scored = self.scores or (None, None)
         return Piece(
-            self.window,
-            np.where(where, self.labels[inner], no_data),
-            np.where(where, mask[inner], no_data),
-            *(self.scores or (None, None)),
+            window=self.window,
+            labels=np.where(where, self.labels[inner], no_data),
+            mask=np.where(where, mask[inner], no_data),
+            scores=scores,
+            scored=scored,
+            instances=None if self.instances is None else self.instances[inner],
         )
 
 
@@ -91,6 +99,7 @@ def read_pieces(job: Job, how: Legends, halo: int) -> Iterator[Reading]:
     classes = how.classes
     positions = np.full(256, NODATA, np.uint8)
     positions[[item.value for item in classes]] = np.arange(len(classes))
+    has_instances = how.labels.separate_px is not None and is_vectors(job.labels)
     with ExitStack() as stack:
         mask = stack.enter_context(open_labels(job.mask, job.grid, classes, how.mask))
         labels = stack.enter_context(
@@ -114,19 +123,21 @@ def read_pieces(job: Job, how: Legends, halo: int) -> Iterator[Reading]:
                 None if scores is None else _read_scores(scores, window),
                 labels.note,
                 None if other is None else other.note,
+                _read(job, window, halo, labels.read_instances, 0) if has_instances else None,
             )
 
 
 def _read(
-    job: Job, window: Window, halo: int, read: Callable[[Window], NDArray[np.uint8]]
-) -> NDArray[np.uint8]:
-    """What is read of a window and a halo; 255 outside of the area."""
+    job: Job, window: Window, halo: int, read: Callable[[Window], NDArray[T]], fill: int = NODATA
+) -> NDArray[T]:
+    """What is read of a window and a halo; `fill` outside of the area."""
     around = window.pad(halo)
     inside = around.intersect(job.area)
     if inside == around:
         return read(inside)
-    values = np.full(around.shape, NODATA, np.uint8)
-    values[inside.relative_to(around).slices()] = read(inside)
+    found = read(inside)
+    values = np.full(around.shape, fill, found.dtype)
+    values[inside.relative_to(around).slices()] = found
     return values
 
 

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from geounet.classes import NODATA, ClassInfo
 from geounet.evaluation.blocks import BlockTally, cut_out
-from geounet.evaluation.components import Components, Pairs, Table, extend
+from geounet.evaluation.components import Components, Pairs, Table, extend, number_objects
 from geounet.evaluation.family import (
     BlockSums,
     Piece,
@@ -135,7 +135,7 @@ class TopologyAccumulator:
         around = piece.window.pad(self.halo)
         sides = [cut_out(piece, values, around) for values in (piece.labels, piece.mask)]
         labels, mask = (side[window.relative_to(around).slices()] for side in sides)
-        ones = self._labels.add(piece.window, labels)
+        ones = number_objects(self._labels, piece, window, labels)
         others = self._mask.add(piece.window, mask)
         self._pairs.add(ones[inner], others[inner])
         self._count(piece.window, PIXELS, labels[inner] != NODATA)
