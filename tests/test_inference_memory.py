@@ -1,5 +1,6 @@
 """The memory of activations is foretold from two small passes."""
 
+import ctypes
 import subprocess
 import sys
 import weakref
@@ -78,3 +79,23 @@ def test_predict_loads_only_what_it_needs(tmp_path, engine):
     assert "torch" in loaded
     heavy = {"torch._dynamo", "torch._inductor", "sympy", "numba", "geopandas", "pandas"}
     assert not loaded & {*heavy, "matplotlib", "triton", "sklearn"}
+
+
+def test_large_arrays_leave_no_holes_in_the_heap():
+    """glibc would take the second from the heap, since the first was larger when it was freed."""
+    if not hasattr(ctypes.CDLL(None), "mallinfo2"):
+        pytest.skip("another C library")
+    code = (
+        "import ctypes, numpy as np\n"
+        "from geounet.inference.runtime import free_large_at_once\n"
+        "mallinfo, names = ctypes.CDLL(None).mallinfo2, 'abcdefghij'\n"
+        "fields = [(name, ctypes.c_size_t) for name in names]\n"
+        "mallinfo.restype = type('Info', (ctypes.Structure,), {'_fields_': fields})\n"
+        "free_large_at_once()\n"
+        "np.empty(30_000_000, np.uint8)\n"
+        "before = mallinfo().e\n"
+        "kept = np.empty(8_000_000, np.uint8)\n"
+        "print(mallinfo().e - before)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 8_000_000 <= int(run.stdout) <= 8_100_000

@@ -16,6 +16,7 @@ from geounet.inference.job import check_output
 from geounet.inference.loading import ModelLike, load_models
 from geounet.inference.options import PredictOptions
 from geounet.inference.plan import Plan, make_plan
+from geounet.inference.runtime import free_large_at_once
 from geounet.inference.starting import start_engine
 from geounet.models import Model
 from geounet.raster import Resampled, SceneLike, find_stored, limit_cache, open_scene, open_stack
@@ -58,6 +59,7 @@ def prepare(
     Raises:
         UsageError, InputError, ModelError, ResourceError: as `predict`.
     """
+    free_large_at_once()
     with limit_cache(choose_cache(options.max_memory)), prepare_all(image, model, options) as all_:
         yield all_
 
