@@ -135,9 +135,8 @@ def _evaluate(
     legend = find_legend(
         [(job.mask, job.labels) for job in jobs], [job.grid for job in jobs], options
     )
-    if options.model:
-        found = tuple(job.scores for job in jobs if job.scores is not None)
-        options = replace(options, model=(), masks=None, scores=found)
+    found = tuple(job.scores for job in jobs if job.scores is not None)  # not folders of them
+    options = replace(options, model=(), masks=None, scores=found)
     families = choose_families(legend.classes, options)
     size = sum(family.size for family in families)
     block_px = choose_block_px(jobs, size, options.block)
