@@ -38,11 +38,14 @@ from geounet.evaluation.shared_classes import (
 )
 from geounet.evaluation.summarizing import find_differences, pool, summarize
 from geounet.progress import Progress, ProgressCallback, ignore_progress
-from geounet.raster import Window
+from geounet.raster import Window, limit_cache
 from geounet.vector import Legend
 
 OF_OBJECTS = {"object", "topology"}
 """Families of metrics that compare objects."""
+
+CACHE_BYTES = 256 * 2**20
+"""GDAL may keep so many bytes of blocks, which windows with a halo read again."""
 
 FEW_BLOCKS = 20
 """Intervals of fewer blocks are to be taken with caution."""
@@ -143,7 +146,10 @@ def _evaluate(
     task = _Task(legend, families, block_px, options)
     advance = _count_pixels(jobs, progress)
     how = _find_legends(jobs, legend, families, options)
-    with open_products(jobs, how, families, options) as products:
+    with (
+        limit_cache(CACHE_BYTES),
+        open_products(jobs, how, families, options) as products,
+    ):
         seen_by = products.watchers
         sums = [count_scene(job, how, families, block_px, advance, seen_by) for job in jobs]
         evaluation = _conclude(task, jobs, sums, [*notes, *legend.notes])
