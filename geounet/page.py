@@ -24,6 +24,12 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 LUMINANCE = (0.13, 0.30)
 """Relative luminances (WCAG 2) with a contrast of 3 to white and to the dark background."""
 
+CSS_DPI = 96
+"""Pixels of a page in an inch of a figure."""
+
+LEAST = 0.72
+"""To this share of their size figures shrink on narrow screens; then they scroll."""
+
 QUALITY = 85
 """Of photographs, as JPEG."""
 
@@ -73,7 +79,7 @@ figcaption { font-size: .88rem; margin-top: .3rem }
 img { max-width: 100%; height: auto; display: block }
 .paper { background: #fff; padding: .4rem; border-radius: .3rem }
 .crisp { image-rendering: pixelated }
-figure svg { display: block; max-width: 100%; height: auto; fill: currentColor }
+figure svg { display: block; width: 100%; height: auto; fill: currentColor }
 .tables { display: flex; flex-wrap: wrap; gap: 0 3.5rem } .tables > * { max-width: 100% }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr));
   gap: 0 1.6rem; align-items: start }
@@ -89,7 +95,7 @@ details { margin: .6rem 0 } summary { cursor: pointer; color: var(--accent) }
   .tile b { font-size: 1.3rem } th:first-child { max-width: 9.5rem }
   td, th { padding-right: .7rem } }
 @media print { body { max-width: none; padding: 0; font-size: 10.5pt } nav { display: none }
-  .scroll { overflow: visible } table { font-size: .8em } tr { break-inside: avoid }
+  .scroll { overflow: visible } figure svg { min-width: 0 !important } table { font-size: .8em } tr { break-inside: avoid }
   thead { display: table-header-group } th:first-child { position: static; min-width: 5.5rem }
   td, th { padding-right: .55rem } .row { grid-auto-flow: column; grid-template-columns: none;
   grid-auto-columns: minmax(0, 1fr) } .wide { grid-auto-flow: row }
@@ -193,8 +199,13 @@ def embed_figure(figure: Figure, text: str, caption: str = "") -> Markup:
     drawing = drawing.replace("xlink:href", "href").replace("#000000", "currentColor")
     prefix = f"f{zlib.crc32(drawing.encode()):08x}-"  # names must be unique in the page
     drawing = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}", drawing)
-    drawing = drawing.replace("<svg", f'<svg role="img" aria-label="{escape(text)}"', 1)
-    return _frame(Markup(drawing), caption)
+    width = round(figure.get_figwidth() * CSS_DPI)
+    limits = f"max-width:{width}px;min-width:{width * LEAST:.0f}px"  # else words cannot be read
+    drawing = drawing.replace(
+        "<svg", f'<svg role="img" aria-label="{escape(text)}" style="{limits}"', 1
+    )
+    scrolled = tag("div", Markup(drawing), "scroll", tabindex="0", role="region")
+    return _frame(scrolled, caption)
 
 
 def embed_paper(figure: Figure, text: str, caption: str = "") -> Markup:

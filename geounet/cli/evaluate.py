@@ -247,8 +247,8 @@ def evaluate(
         typer.Option(
             metavar="FILE",
             show_default="none",
-            help="Also write polygons of false negatives, false positives and confusions, with both "
-            "classes and the area: .gpkg (with a QGIS style), .parquet, .fgb or .geojson.",
+            help="Also write polygons of false negatives, false positives and confusions, with "
+            "both classes and the area: .gpkg (with a QGIS style), .parquet, .fgb or .geojson.",
             rich_help_panel=p.OUTPUT,
         ),
     ] = None,

@@ -18,7 +18,7 @@ UNCOUNTED = 255
 ERRORS = (
     ClassInfo(FALSE_NEGATIVE, "false negative", "#2b6cff"),
     ClassInfo(FALSE_POSITIVE, "false positive", "#ff6a13"),
-    ClassInfo(CONFUSION, "confusion", "#c2185b"),
+    ClassInfo(CONFUSION, "confusion", "#e5007d"),
 )
 """Kinds of errors, in colours that the colour-blind can tell apart too, and that aerial images
 rarely have."""

@@ -84,7 +84,9 @@ class Images:
         if key not in self._limits:
             factor = max(1, -(-max(job.area.shape) // STRETCH_PX))
             shape = (-(-job.area.height // factor), -(-job.area.width // factor))
-            self._limits[key] = measure_stretch(*scene.read_scaled(job.area, shape))
+            lows, highs = zip(*measure_stretch(*scene.read_scaled(job.area, shape)), strict=True)
+            # the same for all bands: colours stay what they are
+            self._limits[key] = [(min(lows), max(highs))] * len(lows)
         return self._limits[key]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from geounet.classes import ClassInfo
 from geounet.evaluation.naming import SMALLER_IS_BETTER, split_name
-from geounet.evaluation.report.wording import name_metric, write_number, write_share
+from geounet.evaluation.report.wording import DETAILS, name_metric, write_number, write_share
 from geounet.evaluation.results import Comparison, Estimate, Evaluation, SceneEvaluation
 from geounet.page import Markup, fold, join, swatch, tabulate, tag
 
@@ -183,9 +183,9 @@ def tabulate_counts(evaluation: Evaluation) -> Markup:
     return tabulate(rows, head, caption="Pixels by class in labels and map")
 
 
-def shorten_path(path: str) -> str:
-    """The last part of a path, or of an address."""
-    return path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] or path
+def shorten_path(path: str, parts: int = 1) -> str:
+    """The last parts of a path, or of an address."""
+    return "/".join(path.replace("\\", "/").rstrip("/").split("/")[-parts:]) or path
 
 
 def _compare(name: str, comparison: Comparison, values: Mapping[str, Estimate]) -> list[str]:
@@ -232,7 +232,7 @@ def _flatten(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, 
     for key, value in table.items():
         name = f"{before}{key}"
         if isinstance(value, Mapping):
-            yield from _flatten(value, f"{name}, ")
+            yield from _flatten(value, f"{_write_key(name)}, ")
         else:
             yield name, value
 
@@ -251,7 +251,7 @@ def _is_long(value: object) -> bool:
 
 
 def _write_key(key: str) -> str:
-    return key.replace("_", " ")
+    return DETAILS.get(key, key.replace("_", " "))
 
 
 def _write_value(value: object) -> str:

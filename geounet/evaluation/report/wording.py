@@ -26,10 +26,23 @@ TITLES = {
     "rand_precision": "Rand precision",
     "rand_recall": "Rand recall",
     "rand_error_single": "Rand error, SNEMI3D",
+    "best_f1": "best F1",
     "brier": "Brier score",
     "ece": "expected calibration error",
 }
 """Of metrics whose name with spaces would not do."""
+
+DETAILS = {
+    "labels": "in the labels",
+    "mask": "in the map",
+    "matched": "found",
+    "matched_by_iou": "found at IoU",
+    "by_size": "size",
+    "warped_px": "warped by pixels",
+    "hausdorff_cap_px": "Hausdorff distance up to pixels",
+    "hausdorff_more_than_cap": "Hausdorff distance more than that",
+}
+"""Of counts and settings, likewise."""
 
 FAMILY_TITLES = {
     "pixel": "Pixels",

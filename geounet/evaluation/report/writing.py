@@ -256,7 +256,7 @@ def _write_comparison(found: Findings) -> Markup:
     comparison = evaluation.comparison
     if comparison is None:
         return Markup()
-    names = _enumerate([shorten_path(name) for name in found.compared])
+    names = _enumerate([shorten_path(name, 2) for name in found.compared])
     text = (
         f"The map compared with {names}, on the pixels that both have. Intervals of differences "
         "are drawn in pairs: where 0 is outside, one is better."
@@ -318,7 +318,9 @@ def _write_windows(found: Findings, book: Sketchbook) -> Markup:
 
 def _list_errors(classes: Sequence[ClassInfo]) -> tuple[ClassInfo, ...]:
     """The kinds that there can be."""
-    return ERRORS if _find_single(classes) is None else ERRORS[:2]
+    if find_background(classes) is None:
+        return ERRORS[2:]
+    return ERRORS if len(classes) > 2 else ERRORS[:2]
 
 
 def _write_legend(items: Sequence[tuple[str, str]]) -> Markup:
