@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("train", "predict", "polygonize", "evaluate", "info", "demo")
+COMMANDS = ("train", "predict", "polygonize", "evaluate", "export", "info", "doctor", "demo")
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:

@@ -11,6 +11,7 @@ import typer
 from geounet import __version__
 from geounet.cli.boundary import run
 from geounet.cli.demo import demo
+from geounet.cli.doctor import doctor
 from geounet.cli.evaluate import evaluate
 from geounet.cli.export import export
 from geounet.cli.info import info
@@ -26,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, predict, polygonize, rasterize, evaluate, export, info, demo):
+for command in (train, predict, polygonize, rasterize, evaluate, export, info, doctor, demo):
     app.command()(command)
 
 

@@ -35,7 +35,9 @@ WORDS = {
 
 
 def info(
-    file: Annotated[str, typer.Argument(help="A raster, or a model: .safetensors, .onnx or .pt2.")],
+    file: Annotated[
+        str, typer.Argument(help="A raster, or a model: .safetensors, .onnx, .pt2 or .xml.")
+    ],
     model: Annotated[
         Path | None,
         typer.Option("--model", "-m", help="Also say whether this model fits the raster."),
@@ -44,7 +46,7 @@ def info(
     json: p.Json = False,
 ) -> None:
     """Say what a raster or a model is, and whether the two fit."""
-    if file.lower().endswith(MODEL_SUFFIXES):
+    if _is_model(file):
         if model is not None:
             raise InputError(f"{file} is a model itself; give a raster before --model")
         from geounet.models import read_spec
@@ -59,6 +61,12 @@ def info(
             _print_fact(WORDS.get(key, key.replace("_", " ")), value)
     if facts.get("fits_model") is False:
         raise typer.Exit(ModelError.exit_code)
+
+
+def _is_model(file: str) -> bool:
+    """By its name; an .xml is OpenVINO's if its weights lie beside it, else GDAL may read it."""
+    is_openvino = file.lower().endswith(".xml") and Path(file).with_suffix(".bin").is_file()
+    return is_openvino or file.lower().endswith(MODEL_SUFFIXES)
 
 
 def describe_model(path: Path, spec: ModelSpec) -> dict[str, Any]:

@@ -44,8 +44,8 @@ def predict(
             "--model",
             "-m",
             metavar="MODEL",
-            help="Model file of geounet train, or .onnx or .pt2 with a .json that describes it; "
-            "repeated, an ensemble: mean of probabilities.",
+            help="Model file of geounet train or geounet export, or another's .onnx, .pt2 or .xml "
+            "with a .json that describes it; repeated, an ensemble: mean of probabilities.",
         ),
     ],
     output: Annotated[
@@ -133,7 +133,7 @@ def predict(
             metavar="auto|N",
             show_default="auto: the largest that fits the memory",
             help="Side of the tiles in pixels. Changes the speed, never a label; only of foreign "
-            "models (smp, .onnx, .pt2) it is part of the result.",
+            "models (smp, .onnx, .pt2, .xml) it is part of the result.",
             rich_help_panel=p.SPEED,
         ),
     ] = PredictOptions.tile,

@@ -223,7 +223,16 @@ def _publish(place: Path, output: Path) -> int:
 
 
 def _find_notes(model: Model, output: Path, options: ExportOptions) -> tuple[str, ...]:
-    if output.suffix.lower() != ".onnx" or options.tile is not None:
+    if output.suffix.lower() != ".onnx":
         return ()
-    tile, _ = choose_tiling(describe_export(model, output, options), None)
-    return (f"the QGIS plugin Deepness takes fixed sides only; for it, add --tile {tile}",)
+    spec = describe_export(model, output, options)
+    tile, percent = choose_tiling(spec, options.tile)
+    if options.tile is None:
+        return (f"the QGIS plugin Deepness takes fixed sides only; for it, add --tile {tile}",)
+    if tile * percent // 100 // 2 < (spec.margin or 0):
+        best, _ = choose_tiling(spec, None)
+        return (
+            f"the zeros that the network pads with reach {spec.margin} pixels into its tiles of "
+            f"{tile}: their borders will show; --tile {best} hides them",
+        )
+    return ()

@@ -24,6 +24,9 @@ OPSET = 18
 
 LARGEST_SIDE = 2**16
 
+OLDEST_TORCH = (2, 9)
+"""The first whose exported graphs are as `ExportedNetwork` reads them."""
+
 PACKAGES = {
     ".onnx": ("onnx", "onnxruntime", "onnxscript"),
     ".pt2": (),
@@ -44,6 +47,9 @@ def check_suffix(path: Path) -> None:
     suffix = path.suffix.lower()
     if suffix not in PACKAGES:
         raise UsageError(f"{path} is no format of an export; name it {', '.join(PACKAGES)}")
+    found = tuple(int(part) for part in torch.__version__.split(".")[:2])
+    if found < OLDEST_TORCH:
+        raise UsageError(f"an export needs torch 2.9 or newer, this is {torch.__version__}")
     missing = [name for name in PACKAGES[suffix] if importlib.util.find_spec(name) is None]
     if missing:
         extras = sorted({EXTRAS.get(name, "onnx") for name in missing})
