@@ -1,5 +1,6 @@
-"""Steps on chips that are the same however many processes share them: run it by `teams`."""
+"""Steps and runs that are the same however many processes share them: `teams` starts some."""
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -8,13 +9,16 @@ import numpy as np
 import torch
 
 from geounet.classes import make_classes
+from geounet.errors import GeounetError
 from geounet.inference import Runtime
 from geounet.models import Band, ModelSpec, build_network
-from geounet.training import TrainOptions
+from geounet.training import TrainOptions, options, train
 from geounet.training.augment_options import PRESETS
 from geounet.training.chips import Batch
 from geounet.training.learner import make_learner
 from geounet.training.loss_options import LossOptions
+from geounet.training.record import Record
+from geounet.training.run_folder import RunFolder
 from geounet.training.seeds import seed_step
 from geounet.training.step import compute_loss, take_step
 from geounet.training.team import joined_team
@@ -104,6 +108,51 @@ def measure_gradients(team, name, learner):
     return found
 
 
-if __name__ == "__main__":
+RUN = {
+    "architecture": "unet",
+    "width": 4,
+    "depth": 2,
+    "chip": 32,
+    "batch": 4,
+    "dropout": 0.2,
+    "ema": 0.9,
+    "workers": 1,
+    "device": "cpu",
+    "precision": "float32",
+    "epochs": 2,
+}
+
+
+def make_quick(change):
+    """Epochs of two steps, and no pictures; `change` sets attributes."""
+    change(options, "EPOCH_CHIPS", (8, 8))
+    change(RunFolder, "write_figure", lambda *_: None)
+    change(Record, "conclude", lambda *_: None)
+
+
+def learn(folder, name, progress=lambda _: None, **changes):
+    """A run on the scene in the folder."""
+    images, labels = [folder / "image.tif"], [folder / "labels.tif"]
+    return train(images, labels, folder / name, TrainOptions(**{**RUN, **changes}), progress)
+
+
+def main(folder, *cases):
+    """Measure; then train, once for each further argument: options as JSON."""
+    found = {"stages": [], "runs": []}
     with joined_team() as team:
-        np.savez(Path(sys.argv[1]) / f"{team.share.rank}.npz", **measure(team))
+        if not cases:
+            np.savez(folder / f"{team.share.rank}.npz", **measure(team))
+    make_quick(setattr)
+    for case in cases or ("{}", '{"batch": 3}'):
+        changes, name = json.loads(case), f"run{len(found['runs'])}"
+        try:
+            summary = learn(folder, name, lambda p: found["stages"].append(p.stage), **changes)
+            told = [summary.metrics.mean_iou, summary.processes, summary.chips, summary.lr]
+        except GeounetError as error:
+            told = [type(error).__name__, str(error), error.exit_code]
+        found["runs"].append(told)
+    (folder / f"{team.share.rank}.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *sys.argv[2:])
