@@ -20,7 +20,7 @@ def measure_sides(engines: Sequence[str], sides: Sequence[int], folder: Path) ->
     """A small, a large and a sparse scene through a tiny network.
 
     Of the sparse one, an AOI of two squares in opposite corners is mapped: the output has the
-    whole size, the arithmetic has not. Reading polygons takes libraries of 200 MB, so that the
+    whole size, the arithmetic has not. Reading polygons takes libraries of 100 MB, so that the
     small one is measured with and without.
     """
     model = folder / "tiny.safetensors"
