@@ -10,6 +10,7 @@ import io
 import re
 import zlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -95,7 +96,8 @@ details { margin: .6rem 0 } summary { cursor: pointer; color: var(--accent) }
   .tile b { font-size: 1.3rem } th:first-child { max-width: 9.5rem }
   td, th { padding-right: .7rem } }
 @media print { body { max-width: none; padding: 0; font-size: 10.5pt } nav { display: none }
-  .scroll { overflow: visible } figure svg { min-width: 0 !important } table { font-size: .8em } tr { break-inside: avoid }
+  .scroll { overflow: visible } figure svg { min-width: 0 !important }
+  table { font-size: .8em } tr { break-inside: avoid }
   thead { display: table-header-group } th:first-child { position: static; min-width: 5.5rem }
   td, th { padding-right: .55rem } .row { grid-auto-flow: column; grid-template-columns: none;
   grid-auto-columns: minmax(0, 1fr) } .wide { grid-auto-flow: row }
@@ -108,6 +110,21 @@ class Markup(str):
     """HTML that stands in the page as it is; all other text is escaped."""
 
     __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A picture among others.
+
+    Attributes:
+        name: what it shows.
+        picture: its pixels, (H, W, 3).
+        is_photo: whether it need not be kept exactly.
+    """
+
+    name: str
+    picture: NDArray[np.uint8]
+    is_photo: bool = False
 
 
 def write_page(title: str, body: Markup) -> str:
@@ -215,15 +232,14 @@ def embed_paper(figure: Figure, text: str, caption: str = "") -> Markup:
     return _frame(_write_image(png.getvalue(), "png", text, "paper"), caption)
 
 
-def embed_picture(
-    picture: NDArray[np.uint8], text: str, *, is_photo: bool = False, is_crisp: bool = True
-) -> Markup:
-    """A picture (H, W, 3); `text` says what it shows. A photo is not kept exactly."""
-    kind = "jpeg" if is_photo else "png"
-    height, width = picture.shape[:2]
-    sizes = {"width": str(width), "height": str(height)}
-    data = encode_picture(picture, kind)
-    return _write_image(data, kind, text, "crisp" if is_crisp else "", **sizes)
+def embed_panels(panels: Iterable[Panel], caption: str, kind: str = "") -> Markup:
+    """Pictures side by side; kind is "pair" for large ones, "wide" for one below the other."""
+    shown = join(
+        tag("div", join([_embed_panel(panel, caption), tag("span", panel.name)]))
+        for panel in panels
+    )
+    row = tag("div", shown, f"row {kind}".rstrip())
+    return tag("figure", join([tag("figcaption", caption), row]))
 
 
 def encode_picture(picture: NDArray[np.uint8], kind: str = "png") -> bytes:
@@ -267,6 +283,13 @@ def _write_row(cells: Sequence[str], *, is_head: bool = False) -> Markup:
     scope = {"scope": "col"} if is_head else {}
     cells = [tag(name, cell, kind, **scope) for cell in others]
     return tag("tr", join([tag("th", first, scope="col" if is_head else "row"), *cells]))
+
+
+def _embed_panel(panel: Panel, caption: str) -> Markup:
+    kind = "jpeg" if panel.is_photo else "png"
+    height, width = panel.picture.shape[:2]
+    data, text = encode_picture(panel.picture, kind), f"{panel.name}: {caption}"
+    return _write_image(data, kind, text, "crisp", width=str(width), height=str(height))
 
 
 def _write_image(data: bytes, form: str, text: str, kind: str, **attributes: str) -> Markup:

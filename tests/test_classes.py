@@ -3,7 +3,6 @@
 import pytest
 
 from geounet.classes import KNOWN, PALETTE, make_classes, pick_colours
-from geounet.training.figures import LINE_LUMINANCE, darken
 from geounet.vector.class_declaration import parse_classes
 
 
@@ -34,9 +33,3 @@ def test_colours_differ_and_those_that_are_given_stay():
     assert pick_colours({0: "sea", 1: "x"}, {1: "#3182bd"}) == {0: "#17becf", 1: "#3182bd"}
     found = [item.colour for item in parse_classes("field,forest=#010203,water")]
     assert found == ["#fdd835", "#010203", "#3182bd"]
-
-
-def test_lines_are_dark_enough_and_strong_colours_stay():
-    assert max(darken((255, 255, 255))) == pytest.approx(LINE_LUMINANCE)
-    assert darken((255, 0, 0)) == (1, 0, 0)
-    assert darken((0, 0, 0)) == (0, 0, 0)

@@ -32,7 +32,9 @@ def page(tmp_path, monkeypatch):
 
 def test_the_page_needs_nothing_else_and_shows_what_the_summary_says(page):
     summary, text = page
-    assert not re.findall(r"""(?:src|href)=["'](?!data:)|https?://|<script|@import|url\(""", text)
+    assert not re.findall(
+        r"""(?:src|href)=["'](?!data:|#)|https?://|<script|@import|url\((?!#)""", text
+    )
     assert "<b>" not in text
     assert "&lt;b&gt;ground" in text
     assert "town &amp; land.tif" in text
@@ -40,11 +42,12 @@ def test_the_page_needs_nothing_else_and_shows_what_the_summary_says(page):
     for item in summary.metrics.classes:
         assert f">{item.iou:.3f}<" in text
         assert f">{item.support:,}<" in text
-    pictures = re.findall(r"data:image/png;base64,([\w+/=]+)", text)
-    assert len(pictures) == 5  # confusion, curves, best, worst, split
-    for picture in pictures:
-        with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
-            assert np.asarray(image.convert("L")).std() > 5
+    assert text.count("<svg ") == 2  # confusion, curves
+    pictures = re.findall(r"data:image/(?:png|jpeg);base64,([\w+/=]+)", text)
+    assert len(pictures) >= 7  # image, labels, prediction of each window; split
+    assert len(pictures) % 3 == 1
+    shown = [Image.open(io.BytesIO(base64.b64decode(picture))) for picture in pictures]
+    assert all(np.asarray(image.convert("L")).std() > 5 for image in (*shown[::3], shown[-1]))
 
 
 def test_the_best_windows_are_the_best_and_none_is_shown_twice():

@@ -11,6 +11,7 @@ from .int8_loss import Int8Loss as Int8Loss
 from .metrics import ClassMetrics as ClassMetrics
 from .metrics import Metrics as Metrics
 from .options import EvaluateOptions as EvaluateOptions
+from .report.figures import draw_confusion as draw_confusion
 from .results import Comparison as Comparison
 from .results import Estimate as Estimate
 from .results import Evaluation as Evaluation

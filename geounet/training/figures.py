@@ -13,10 +13,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from geounet.classes import NODATA, ClassInfo
+from geounet.page import shade_line
 from geounet.raster import HATCH, colour_mask, hatch, stretch
-
-LINE_LUMINANCE = 0.7
-"""Most of a line on white."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,8 @@ def draw_curves(
 
     Args:
         history: rows with "epoch", "loss", "mean_iou" and "iou_NAME" for each class.
-        classes: of the map, whose colours the lines have, or darker ones where these are pale.
+        classes: of the map, whose colours the lines have, or near ones that show on white and
+            on black.
     """
     figure = Figure(figsize=(10, 4), layout="constrained", dpi=120)
     left, right = figure.subplots(1, 2)
@@ -67,7 +66,7 @@ def draw_curves(
     left.set(xlabel="epoch", ylabel="training loss")
     for item in classes:
         values = _column(history, f"iou_{item.name}")
-        colour = darken(item.rgb)
+        colour = shade_line(item.rgb)
         right.plot(epochs, values, marker=".", linewidth=1, color=colour, label=item.name)
     right.plot(epochs, _column(history, "mean_iou"), marker=".", color="black", label="mean")
     right.set(xlabel="epoch", ylabel="validation IoU", ylim=(0, 1))
@@ -118,12 +117,6 @@ def draw_versions(chips: Sequence[Sequence[Version]], classes: Sequence[ClassInf
     named = [Patch(facecolor=c.colour, edgecolor="black", label=c.name) for c in classes]
     figure.legend(handles=[*named, ignored], loc="outside lower center", ncols=6, frameon=False)
     return figure
-
-
-def darken(rgb: tuple[int, int, int]) -> tuple[float, ...]:
-    """The colour, 0-1, as dark as a line on white has to be."""
-    luminance = float(np.dot(rgb, (0.2126, 0.7152, 0.0722))) / 255
-    return tuple(value / 255 * min(1.0, LINE_LUMINANCE / max(luminance, 1e-9)) for value in rgb)
 
 
 def _column(history: Sequence[Mapping[str, float | None]], name: str) -> list[float]:

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from geounet.evaluation import Metrics
-from geounet.training.figures import draw_curves, draw_examples
-from geounet.training.report_figures import draw_confusion
+from geounet.classes import NODATA, ClassInfo
+from geounet.evaluation import ConfusionMatrix, Metrics, draw_confusion
+from geounet.page import (
+    Markup,
+    Panel,
+    bullets,
+    embed_figure,
+    embed_panels,
+    embed_paper,
+    fold,
+    join,
+    swatch,
+    tabulate,
+    tag,
+    write_page,
+    write_sections,
+)
+from geounet.raster import colour_mask, hatch, stretch
+from geounet.training.figures import Example, draw_curves
 from geounet.training.review import Review, View
 from geounet.training.run import Run
 from geounet.training.split_layer import list_regions
 from geounet.training.split_map import draw_split
-
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
-       color: #222; background: #fff }
-h1 { font-size: 1.6rem }
-h2 { font-size: 1.15rem; margin-top: 2.2rem; border-bottom: 1px solid #ccc }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-td, th { padding: .15rem .8rem .15rem 0; text-align: left; vertical-align: top }
-td.number, th.number { text-align: right }
-img { max-width: 100%; height: auto; display: block }
-summary { cursor: pointer }
-"""
 
 
 def write_report(
@@ -43,36 +44,31 @@ def write_report(
         tested: metrics of this model on the test scenes; None without any.
     """
     rows = [epoch.to_row() for epoch in run.epochs]
-    examples, classes = review.pictures, run.spec.classes
-    count = len(review.best)
+    classes = run.spec.classes
+    pairs = list(zip((*review.best, *review.worst), review.pictures, strict=True))
+    best, worst = pairs[: len(review.best)], pairs[len(review.best) :]
     sections = (
         ("Held-out pixels", _tabulate_metrics(review.matrix.metrics())),
-        ("Test scenes", "" if tested is None else _tabulate_metrics(tested)),
-        ("What is taken for what", embed(draw_confusion(review.matrix))),
-        ("Epochs", embed(draw_curves(rows, run.spec.classes))),
-        ("Best windows", _show_views(review.best, draw_examples(examples[:count], classes)))
-        if count
-        else ("Best windows", "<p>There are too few to tell.</p>"),
-        ("Worst windows", _show_views(review.worst, draw_examples(examples[count:], classes))),
-        ("Where is trained and validated", embed(_draw_split(run))),
-        ("Notes", _list(run.task.notes)),
+        ("Test scenes", _tabulate_metrics(tested) if tested else Markup()),
+        ("What is taken for what", _embed_confusion(review.matrix)),
+        ("Epochs", embed_figure(draw_curves(rows, classes), "Loss and IoU over the epochs")),
+        ("Best windows", _show_views(best, classes) or tag("p", "There are too few to tell.")),
+        ("Worst windows", _show_views(worst, classes)),
+        (
+            "Where is trained and validated",
+            embed_paper(_draw_split(run), "Map of what trains, validates and is guard"),
+        ),
+        ("Notes", bullets(run.task.notes)),
         ("Settings", _tabulate_settings(settings)),
     )
-    body = "".join(f"<h2>{title}</h2>\n{content}\n" for title, content in sections if content)
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>geounet train</title>'
-        f"<style>{STYLE}</style></head><body>\n<h1>{escape(run.spec.architecture)}: mean IoU "
-        f"{_figure(run.best.metrics.mean_iou)}</h1>\n<p>{escape(_summarise(run, settings))}</p>\n"
-        f"{body}</body></html>\n"
-    )
+    title = f"{run.spec.architecture}: mean IoU {_figure(run.best.metrics.mean_iou)}"
+    head = join([tag("h1", title), tag("p", _summarise(run, settings), "lead")])
+    return write_page(f"geounet train, {title}", join([head, write_sections(sections)], "\n"))
 
 
-def embed(figure: Figure) -> str:
-    """A figure as an image that lies in the page."""
-    png = io.BytesIO()
-    figure.savefig(png, format="png")
-    text = base64.b64encode(png.getvalue()).decode("ascii")
-    return f'<img alt="" src="data:image/png;base64,{text}">'
+def _embed_confusion(matrix: ConfusionMatrix) -> Markup:
+    caption = "Rows are the classes of the labels: shares of their pixels, and pixels."
+    return embed_figure(draw_confusion(matrix), "Confusion matrix", caption)
 
 
 def _summarise(run: Run, settings: Mapping[str, Any]) -> str:
@@ -91,7 +87,7 @@ def _draw_split(run: Run) -> Figure:
     return draw_split(list_regions(run.task), inputs.classes, inputs.reading.bands)
 
 
-def _tabulate_metrics(metrics: Metrics) -> str:
+def _tabulate_metrics(metrics: Metrics) -> Markup:
     head = ("class", "IoU", "Dice", "precision", "recall", "pixels")
     rows = [
         (
@@ -102,23 +98,39 @@ def _tabulate_metrics(metrics: Metrics) -> str:
         for item in metrics.classes
     ]
     total = (
-        f"<p>Overall accuracy {_figure(metrics.overall_accuracy)}, kappa "
-        f"{_figure(metrics.kappa)}, {metrics.pixels:,} pixels.</p>"
+        f"Overall accuracy {_figure(metrics.overall_accuracy)}, kappa {_figure(metrics.kappa)}, "
+        f"{metrics.pixels:,} pixels."
     )
-    return _table(rows, head) + total
+    return join([tabulate(rows, head, caption="Metrics by class"), tag("p", total)])
 
 
-def _show_views(views: Sequence[View], figure: Figure) -> str:
-    lines = [
-        f"mean IoU {view.score:.3f}, rows {view.block.window.row_off} to "
-        f"{view.block.window.row_end}, columns {view.block.window.col_off} to "
-        f"{view.block.window.col_end}"
-        for view in views
+def _show_views(views: Sequence[tuple[View, Example]], classes: Sequence[ClassInfo]) -> Markup:
+    """Image, labels and prediction of each, with the colours of the classes above."""
+    if not views:
+        return Markup()
+    legend = join(tag("span", swatch(item.colour, item.name)) for item in classes)
+    rows = (embed_panels(_picture(example, classes), _describe(view)) for view, example in views)
+    return join([tag("div", legend, "legend"), *rows])
+
+
+def _describe(view: View) -> str:
+    window = view.block.window
+    return (
+        f"Mean IoU {view.score:.3f}, rows {window.row_off} to {window.row_end}, columns "
+        f"{window.col_off} to {window.col_end}"
+    )
+
+
+def _picture(example: Example, classes: Sequence[ClassInfo]) -> list[Panel]:
+    labels, mask = (colour_mask(values, classes) for values in (example.labels, example.mask))
+    return [
+        Panel("image", stretch(example.image, example.valid), is_photo=True),
+        Panel("labels", hatch(labels, example.labels == NODATA)),
+        Panel("prediction", hatch(mask, example.mask == NODATA)),
     ]
-    return _list(lines) + embed(figure)
 
 
-def _tabulate_settings(settings: Mapping[str, Any]) -> str:
+def _tabulate_settings(settings: Mapping[str, Any]) -> Markup:
     """The options that were given a value, and what was found."""
     found = {key: settings[key] for key in ("batch", "lr", "geounet", "torch") if key in settings}
     options = {
@@ -128,28 +140,8 @@ def _tabulate_settings(settings: Mapping[str, Any]) -> str:
     }
     rows = [(key.replace("_", " "), str(value)) for key, value in {**options, **found}.items()]
     scenes = [f"{scene['image']} with {scene['labels']}" for scene in settings["scenes"]]
-    return (
-        _table(rows)
-        + f"<details><summary>{len(scenes)} scene(s)</summary>{_list(scenes)}</details>"
-    )
-
-
-def _table(rows: Iterable[Sequence[str]], head: Sequence[str] = ()) -> str:
-    lines = [_row(head, "th")] if head else []
-    return f"<table>{''.join([*lines, *(_row(row, 'td') for row in rows)])}</table>"
-
-
-def _row(cells: Sequence[str], tag: str) -> str:
-    kinds = ("", *[' class="number"' if len(cells) > 2 else ""] * (len(cells) - 1))
-    inner = "".join(
-        f"<{tag}{kind}>{escape(cell)}</{tag}>" for kind, cell in zip(kinds, cells, strict=True)
-    )
-    return f"<tr>{inner}</tr>"
-
-
-def _list(lines: Iterable[str]) -> str:
-    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    return f"<ul>{items}</ul>" if items else ""
+    listed = fold(f"{len(scenes)} scene(s)", bullets(scenes))
+    return join([tabulate(rows, caption="Settings"), listed])
 
 
 def _figure(value: float | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from geounet.evaluation.jobs import Job
 from geounet.evaluation.outcomes import ERRORS, UNCOUNTED, make_table
 from geounet.evaluation.reading import Legends, Reading, read_pieces
 from geounet.evaluation.report.survey import ONLY_MASK, Overview, WrongWindow
+from geounet.page import Panel
 from geounet.raster import Scene, Window, hatch, measure_stretch, open_warped, stretch
 
 Picture = NDArray[np.uint8]
@@ -29,21 +30,6 @@ STRETCH_PX = 400
 
 BETTER = ((15, 140, 95), (255, 106, 19))
 """Colours of where only the mask is right, and only the other."""
-
-
-@dataclass(frozen=True)
-class Panel:
-    """A picture among others.
-
-    Attributes:
-        name: what it shows.
-        picture: its pixels.
-        is_photo: whether it is of an image.
-    """
-
-    name: str
-    picture: Picture
-    is_photo: bool = False
 
 
 class Images:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from geounet.evaluation.report.pictures import Panel, put_side_by_side
-from geounet.page import Markup, embed_figure, embed_picture, encode_picture, join, tag
+from geounet.evaluation.report.pictures import put_side_by_side
+from geounet.page import Markup, Panel, embed_figure, embed_panels, encode_picture
 
 WIDE = 1.7
 """Pictures of scenes that are wider than high by this are shown one below the other."""
@@ -42,14 +42,5 @@ class Sketchbook:
             pictures = [panel.picture for panel in panels]
             self.files[name] = encode_picture(put_side_by_side(pictures))
         height, width = panels[0].picture.shape[:2]
-        kind = "row" if not is_large else "wide" if width > WIDE * height else "pair"
-        shown = join(
-            tag("div", join([_embed(panel, caption), tag("span", panel.name)])) for panel in panels
-        )
-        return tag("figure", join([tag("figcaption", caption), tag("div", shown, f"row {kind}")]))
-
-
-def _embed(panel: Panel, caption: str) -> Markup:
-    return embed_picture(
-        panel.picture, f"{panel.name}: {caption}", is_photo=panel.is_photo, is_crisp=True
-    )
+        kind = "" if not is_large else "wide" if width > WIDE * height else "pair"
+        return embed_panels(panels, caption, kind)

@@ -17,7 +17,7 @@ from geounet.evaluation.report.figures import (
     draw_precision_recall,
     draw_reliability,
 )
-from geounet.evaluation.report.pictures import BETTER, Panel
+from geounet.evaluation.report.pictures import BETTER
 from geounet.evaluation.report.sketchbook import Sketchbook
 from geounet.evaluation.report.survey import MOST_SCENES, Overview, WrongWindow
 from geounet.evaluation.report.tables import (
@@ -45,6 +45,7 @@ from geounet.evaluation.report.wording import (
 from geounet.evaluation.results import Estimate, Evaluation
 from geounet.page import (
     Markup,
+    Panel,
     bullets,
     fold,
     join,
