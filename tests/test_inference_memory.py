@@ -12,7 +12,7 @@ from rasters import write_raster
 from test_inference_predict import make_pixels
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from geounet.inference.memory import activation_bytes
+from geounet.inference.memory import Activations, Made, activation_bytes
 from geounet.models import build_network, to_inference_form
 
 
@@ -99,3 +99,10 @@ def test_large_arrays_leave_no_holes_in_the_heap():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 8_000_000 <= int(run.stdout) <= 8_100_000
+
+
+def test_a_pass_may_free_in_another_order():
+    """As it does beside a profiler, which holds what it looks at for a moment."""
+    small, large = ([Made(i, 4, torch.Size((n, n))) for i in (1, 2)] for n in (10, 20))
+    passes = ([*small, 1, 2], [large[0], 1, large[1], 2])
+    assert Activations((10, 20), passes).count_bytes(40) == 2 * 4 * 40 * 40

@@ -24,7 +24,7 @@ GUESSED_BYTES = 1024
 
 
 class Made(NamedTuple):
-    """A storage that a function made; `is_joined`: by concatenating others."""
+    """The so many-th storage that a function made; `is_joined`: by concatenating others."""
 
     number: int
     itemsize: int
@@ -52,15 +52,18 @@ class Activations:
         share = (side - self.sides[0]) / (self.sides[1] - self.sides[0])
         alive: dict[int, float] = {}
         peak = 0.0
-        for small, large in zip(*self.passes, strict=True):
-            if isinstance(small, Made) and isinstance(large, Made):
-                is_counted = not (small.is_joined and joins_in_place)
-                sides = zip(small.shape, large.shape, strict=True)
-                cells = math.prod(a + share * (b - a) for a, b in sides)
-                alive[small.number] = is_counted * cells * small.itemsize
-                peak = max(peak, sum(alive.values()))
-            elif isinstance(small, int):
-                del alive[small]
+        # matched by number, not by place: a profiler in the process holds frames, and with them
+        # tensors, for moments, so that one pass may free in another order
+        large = {made.number: made for made in self.passes[1] if isinstance(made, Made)}
+        for event in self.passes[0]:
+            if isinstance(event, int):
+                del alive[event]
+                continue
+            is_counted = not (event.is_joined and joins_in_place)
+            sides = zip(event.shape, large[event.number].shape, strict=True)
+            cells = math.prod(a + share * (b - a) for a, b in sides)
+            alive[event.number] = is_counted * cells * event.itemsize
+            peak = max(peak, sum(alive.values()))
         return int(peak)
 
 
@@ -120,6 +123,7 @@ class _Recorder(TorchFunctionMode):
         super().__init__()
         self.events: list[Made | int] = []
         self.seen: dict[int, int] = {}
+        self.made = 0
 
     def __torch_function__(
         self,
@@ -133,7 +137,8 @@ class _Recorder(TorchFunctionMode):
             storage = result.untyped_storage()
             key = storage._cdata
             if key not in self.seen:
-                self.seen[key] = len(self.events) + 1
+                self.made += 1
+                self.seen[key] = self.made
                 size, is_joined = result.element_size(), func is torch.cat
                 self.events.append(Made(self.seen[key], size, result.shape, is_joined))
                 weakref.finalize(storage, self._release, key)
