@@ -247,7 +247,8 @@ def encode_picture(picture: NDArray[np.uint8], kind: str = "png") -> bytes:
     from matplotlib.image import imsave  # takes a second
 
     file = io.BytesIO()
-    options = {"quality": QUALITY} if kind == "jpeg" else {"optimize": True}
+    # colours as fine as shades: what is drawn on a photo keeps its edges
+    options = {"quality": QUALITY, "subsampling": 0} if kind == "jpeg" else {"optimize": True}
     imsave(file, picture, format=kind, pil_kwargs=options)
     return file.getvalue()
 
