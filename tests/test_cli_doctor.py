@@ -32,7 +32,7 @@ def test_versions_are_those_of_the_packages(facts):
     assert facts["libraries"]["GEOS"] == shapely.geos_version_string
     assert find(facts["packages"], "torch")["version"] == torch.__version__.split("+")[0]
     assert find(facts["packages"], "rasterio")["extra"] is None
-    assert find(facts["packages"], "onnxscript")["extra"] == "onnx"
+    assert find(facts["packages"], "openvino")["extra"] == "openvino"
     assert "ruff" not in [package["name"] for package in facts["packages"]]
 
 

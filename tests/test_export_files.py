@@ -384,7 +384,7 @@ def test_the_command_says_what_it_made(tmp_path, source, monkeypatch, capsys):
     ],
 )
 def test_every_architecture(tmp_path, model, architecture, arguments, suffix):
-    network = build_network(architecture, 4, 3, arguments)
+    network = build_network(architecture, 3, 3, arguments)
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
@@ -397,7 +397,6 @@ def test_every_architecture(tmp_path, model, architecture, arguments, suffix):
         model.spec,
         architecture=architecture,
         arguments=arguments,
-        bands=(*model.spec.bands, model.spec.bands[0]),
         margin=geometry and geometry.margin,
         stride=geometry.stride if geometry else 32,
     )
@@ -405,14 +404,14 @@ def test_every_architecture(tmp_path, model, architecture, arguments, suffix):
     output = tmp_path / f"net.{suffix}"
     assert export(tmp_path / "m.safetensors", output).random_difference <= 1e-4
     side = 4 * spec.stride
-    images = make_images(2, 4, side, side + spec.stride)
+    images = make_images(2, 3, side, side + spec.stride)
     loaded = load_model(tmp_path / "m.safetensors")
     if arguments.get("padding") != "valid":
         expected = probabilities(loaded, images)
         np.testing.assert_allclose(run_elsewhere(output, images), expected, atol=1e-4)
     if geometry is None:
         return
-    scene = write_raster(tmp_path / "scene.tif", make_pixels(300, 260, 4))
+    scene = write_raster(tmp_path / "scene.tif", make_pixels(300, 260))
     masks = []
     for name, path in (("model", tmp_path / "m.safetensors"), ("file", output)):
         options = PredictOptions(precision="float32", tile=128)

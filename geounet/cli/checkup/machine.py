@@ -145,7 +145,8 @@ def _try_codec(name: str) -> bool:
     import numpy as np
     from rasterio.io import MemoryFile
 
-    profile = {"driver": "GTiff", "width": 16, "height": 16, "count": 1, "dtype": "uint8"}
+    profile = {"driver": "GTiff", "width": 16, "height": 16, "count": 3, "dtype": "uint8"}
+    profile["interleave"] = "pixel"  # WEBP takes nothing else
     with MemoryFile() as memory, memory.open(**profile, compress=name) as file:
-        file.write(np.zeros((1, 16, 16), np.uint8))
+        file.write(np.zeros((3, 16, 16), np.uint8))
     return True
