@@ -41,8 +41,9 @@ from geounet.raster.writing import (
     guard_writing,
 )
 
-CACHE_BYTES = 256 * 2**20
-"""GDAL's block cache while assembling: a row of blocks of a scene 500,000 pixels wide."""
+CACHE_BYTES = 128 * 2**20
+"""GDAL's block cache while assembling: a row of blocks of a scene 250,000 pixels wide. Of a wider
+one, blocks of parts are decoded twice."""
 
 FULL_BYTES = 2**20
 """A disk with less free is full."""
@@ -87,7 +88,7 @@ def assemble(  # noqa: PLR0913 - what a file is made of
             _add_overviews(root, overviews)
             mosaic.write_bytes(to_bytes(root))
             _convert(mosaic, target, _is_half(parts[0][0]))
-        _check(target, len(overviews))
+            _check(target, len(overviews))
         _publish_both(target, _name_classes(classes) if classes else None, output)
 
 
