@@ -69,7 +69,7 @@ thead th { color: var(--soft); font-weight: 600; font-size: .92em; vertical-alig
 tbody th { font-weight: 500 }
 th:first-child { position: sticky; left: 0; background: var(--back); min-width: 7.8rem;
   max-width: 17rem; overflow-wrap: anywhere }
-.number { text-align: right; white-space: nowrap }
+.number { text-align: right } td.number { white-space: nowrap } thead .number { max-width: 11rem }
 .range { display: block; color: var(--soft); font-size: .84em }
 .swatch { display: inline-block; width: .8em; height: .8em; margin-right: .45em; border-radius: 2px;
   border: 1px solid #8888; vertical-align: -.06em; print-color-adjust: exact;
@@ -99,6 +99,7 @@ details { margin: .6rem 0 } summary { cursor: pointer; color: var(--accent) }
   .scroll { overflow: visible } figure svg { min-width: 0 !important }
   table { font-size: .8em } tr { break-inside: avoid }
   thead { display: table-header-group } th:first-child { position: static; min-width: 5.5rem }
+  thead .number { overflow-wrap: anywhere; max-width: none }
   td, th { padding-right: .55rem } .row { grid-auto-flow: column; grid-template-columns: none;
   grid-auto-columns: minmax(0, 1fr) } .wide { grid-auto-flow: row }
   details:not([open]) { display: none } a { color: inherit; text-decoration: none } }
