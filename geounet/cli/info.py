@@ -30,6 +30,7 @@ WORDS = {
     "epsg": "EPSG",
     "block_shape": "blocks (rows, columns)",
     "fits_model": "fits the model",
+    "stac": "STAC Item",
 }
 """What keys of the JSON are called on the screen, if not by the same words."""
 
@@ -43,6 +44,16 @@ def info(
         typer.Option("--model", "-m", help="Also say whether this model fits the raster."),
     ] = None,
     bands: p.Bands = None,
+    stac: Annotated[
+        Path | None,
+        typer.Option(
+            "--stac",
+            metavar="ITEM.json",
+            help="Also describe it as an Item of STAC here: a model with the Machine Learning "
+            "Model extension, a mask with its classes and grid.",
+        ),
+    ] = None,
+    overwrite: p.Overwrite = False,
     json: p.Json = False,
 ) -> None:
     """Say what a raster or a model is, and whether the two fit."""
@@ -54,6 +65,9 @@ def info(
         facts = describe_model(Path(file), read_spec(Path(file)))
     else:
         facts = _describe_raster(file, bands, model)
+    if stac is not None:
+        _write_stac(file, stac, overwrite=overwrite)
+        facts["stac"] = str(stac)
     if json:
         print_json(facts)
     else:
@@ -61,6 +75,22 @@ def info(
             _print_fact(WORDS.get(key, key.replace("_", " ")), value)
     if facts.get("fits_model") is False:
         raise typer.Exit(ModelError.exit_code)
+
+
+def _write_stac(file: str, target: Path, *, overwrite: bool) -> None:
+    from geounet.stac import check_item_target, write_item
+
+    source = Path(file)
+    check_item_target(target, source.stem, overwrite=overwrite)  # before hashing gigabytes
+    if _is_model(file):
+        from geounet.models import describe_model_item, read_spec
+
+        item = describe_model_item(source, read_spec(source), target.parent)
+    else:
+        from geounet.raster import describe_raster_item
+
+        item = describe_raster_item(source, target.parent)
+    write_item(target, item, overwrite=overwrite)
 
 
 def _is_model(file: str) -> bool:

@@ -30,5 +30,6 @@ from .receptive_field import measure_reach as measure_reach
 from .resunet import ResUNet as ResUNet
 from .spec import Band as Band
 from .spec import ModelSpec as ModelSpec
+from .stac_item import describe_model_item as describe_model_item
 from .transfer import transfer_weights as transfer_weights
 from .unet import UNet as UNet

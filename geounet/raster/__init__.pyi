@@ -37,6 +37,10 @@ from .resampling import Resampled as Resampled
 from .scene import Scene as Scene
 from .scene import open_scene as open_scene
 from .sensor import SensorModel as SensorModel
+from .stac_item import describe_raster_item as describe_raster_item
+from .stac_source import StacItem as StacItem
+from .stac_source import is_stac_name as is_stac_name
+from .stac_source import read_stac_item as read_stac_item
 from .stack import SceneLike as SceneLike
 from .stack import open_stack as open_stack
 from .warping import ResamplingName as ResamplingName

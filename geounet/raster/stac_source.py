@@ -1,0 +1,125 @@
+"""Assets of a STAC Item as the bands of one scene. Plain JSON; no pixels are read here."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.parse import unquote, urljoin, urlsplit
+from urllib.request import urlopen
+
+from geounet.errors import InputError, UsageError
+
+TIMEOUT_S = 30
+
+
+@dataclass(frozen=True)
+class StacItem:
+    """An Item that was read.
+
+    Attributes:
+        path: Where it is.
+        identifier: Its id.
+        moment: Its date, RFC 3339; None if it has none, or a span.
+        assets: Asset objects by key.
+    """
+
+    path: str
+    identifier: str
+    moment: str | None
+    assets: Mapping[str, Mapping[str, Any]]
+
+    def locate(self, keys: Sequence[str]) -> tuple[str, ...]:
+        """Files of assets, in the order of the keys, as GDAL opens them.
+
+        Raises:
+            UsageError: there is no such asset; the message lists those there.
+        """
+        if missing := [key for key in keys if key not in self.assets]:
+            raise UsageError(
+                f"{self.path} has no asset {', '.join(missing)}; it has "
+                f"{', '.join(self.assets) or 'none'}: choose of these with --assets"
+            )
+        return tuple(_resolve(self.path, str(self.assets[key]["href"])) for key in keys)
+
+    def find_notes(self, keys: Sequence[str]) -> list[str]:
+        """What one should know of these assets before one believes a map of them."""
+        scaled = [key for key in keys if _is_scaled(self.assets[key])]
+        if not scaled:
+            return []
+        return [
+            f"{self.path} gives scale or offset for {', '.join(scaled)}; pixels are used as they "
+            "are stored, as in training"
+        ]
+
+
+def read_stac_item(path: str) -> StacItem:
+    """Read an Item: a file of this machine, or an http(s) address.
+
+    Raises:
+        InputError: it cannot be read, or is no Item with assets.
+    """
+    try:
+        content = json.loads(_read(path))
+    except ValueError as error:
+        raise InputError(f"{path} is no STAC Item ({error}); give the Item's JSON") from error
+    if not isinstance(content, dict) or "stac_version" not in content:
+        raise InputError(f"{path} is JSON, but no STAC Item; give the Item's JSON")
+    if content.get("type") != "Feature":
+        kind = content.get("type", "something else")
+        raise InputError(f"{path} is a STAC {kind}, not an Item; give one of its Items")
+    assets, properties = content.get("assets"), content.get("properties")
+    if not isinstance(assets, dict) or not all(
+        isinstance(asset, dict) and "href" in asset for asset in assets.values()
+    ):
+        raise InputError(f"{path} is a STAC Item with assets that have no href; correct it")
+    moment = properties.get("datetime") if isinstance(properties, dict) else None
+    return StacItem(path, str(content.get("id") or Path(path).stem), moment, assets)
+
+
+def is_stac_name(path: str) -> bool:
+    """Whether a path is called like an Item: .json, also before a query."""
+    return urlsplit(path).path.lower().endswith(".json") and not path.startswith("/vsi")
+
+
+def _read(path: str) -> str:
+    try:
+        if path.startswith(("http://", "https://")):
+            with urlopen(path, timeout=TIMEOUT_S) as answer:
+                return str(answer.read().decode("utf-8"))
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        more = "; an Item is read from a file or by https" if "://" in path else ""
+        raise InputError(f"{path} does not exist{more}; check the path") from error
+    except (OSError, UnicodeDecodeError) as error:
+        if isinstance(error, URLError) and getattr(error, "code", None) == 404:
+            raise InputError(f"{path} does not exist; check the path") from error
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be read ({reason}); try again later") from error
+
+
+def _resolve(item: str, href: str) -> str:
+    """Where an asset is: its href, seen from its Item."""
+    if href.startswith("file://"):
+        return unquote(urlsplit(href).path)
+    if "://" in href or href.startswith("/vsi") or Path(href).is_absolute():
+        return href
+    if "://" in item:
+        return urljoin(item, href)
+    return os.path.normpath(Path(item).parent / href)
+
+
+def _is_scaled(asset: Mapping[str, Any]) -> bool:
+    """Whether the asset or one of its bands tells a scale or an offset that changes values."""
+    bands = [asset, *asset.get("bands", []), *asset.get("raster:bands", [])]
+    return any(
+        band.get(f"{prefix}{name}", neutral) != neutral
+        for band in bands
+        if isinstance(band, dict)
+        for prefix in ("", "raster:")
+        for name, neutral in (("scale", 1), ("offset", 0))
+    )

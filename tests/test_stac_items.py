@@ -1,0 +1,211 @@
+"""Models and masks as Items of STAC.
+
+Checked by pystac's own copies of the schemas of STAC 1.1, by stac-model, the reference of the
+Machine Learning Model extension, and by schemas of ours of what the other extensions document.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pystac
+import pytest
+import rasterio
+from affine import Affine
+from networks import make_model
+from pyproj import CRS, Transformer
+from pystac.extensions.classification import ClassificationExtension
+from pystac.extensions.projection import ProjectionExtension
+from pystac.validation import JsonSchemaSTACValidator
+from rasters import UTM, write_raster
+from shapely.geometry import Point, shape
+from stac_model.schema import MLModelProperties
+from test_cli_errors import check, cli, files  # noqa: F401  cli and files are fixtures
+
+from geounet.classes import ClassInfo
+from geounet.raster import Grid, assemble, describe_raster_item, write_part
+from geounet.stac import describe_classes
+
+CLASSES = (ClassInfo(0, "background", "#d9d9d9"), ClassInfo(7, "water: deep & cold", "#3182bd"))
+
+FILE = {
+    "required": ["href", "file:size", "file:checksum"],
+    "properties": {
+        "file:size": {"type": "integer", "minimum": 0},
+        "file:checksum": {"type": "string", "pattern": "^1220[a-f0-9]{64}$"},
+    },
+}
+CLASS = {
+    "required": ["value", "name"],
+    "properties": {
+        "value": {"type": "integer"},
+        "name": {"type": "string", "pattern": "^[0-9A-Za-z-_]+$"},
+        "description": {"type": "string", "minLength": 1},
+        "color_hint": {"type": "string", "pattern": "^[0-9A-F]{6}$"},
+    },
+}
+ASSET = {
+    **FILE,
+    "properties": {
+        **FILE["properties"],
+        "classification:classes": {"type": "array", "minItems": 1, "items": CLASS},
+        "raster:spatial_resolution": {"type": "number", "exclusiveMinimum": 0},
+        "data_type": {"enum": ["uint8", "uint16", "int16", "float32", "float64"]},
+        "nodata": {"anyOf": [{"type": "number"}, {"enum": ["nan", "inf", "-inf"]}]},
+    },
+}
+PROJECTION = {
+    "required": ["proj:code", "proj:shape", "proj:transform"],
+    "properties": {
+        "proj:code": {"type": ["string", "null"], "pattern": "^[A-Z]+:[0-9A-Za-z]+$"},
+        "proj:shape": {"type": "array", "minItems": 2, "maxItems": 2, "items": {"type": "integer"}},
+        "proj:transform": {"type": "array", "minItems": 9, "maxItems": 9},
+        "proj:bbox": {"type": "array", "minItems": 4, "maxItems": 4},
+    },
+}
+MASK = {"properties": {"properties": PROJECTION, "assets": {"additionalProperties": ASSET}}}
+
+
+def validate(item):
+    """The core by the schemas of STAC, the rest by those of this file."""
+    validator = JsonSchemaSTACValidator()
+    validator.validate_core(item, pystac.STACObjectType.ITEM, item["stac_version"])
+    is_model = "mlm:name" in item["properties"]
+    schema = {"properties": {"assets": {"additionalProperties": FILE}}} if is_model else MASK
+    jsonschema.validate(item, schema)
+
+
+def make_mask(path, grid=None, values=(0, 7, 255)):
+    grid = grid or Grid(40, 60, UTM, None)
+    pixels = np.random.default_rng(0).choice(np.array(values, np.uint8), grid.shape)
+    part = path.with_name("part-000000000.tif")
+    write_part(part, grid, pixels, 255)
+    tags = {"GEOUNET_VERSION": "1.0", "GEOUNET_MODEL": "m", "GEOUNET_SCENE": "s"}
+    assemble([(part, grid.extent)], grid, path, nodata=255, classes=CLASSES, tags=tags)
+    return path
+
+
+def utm_grid():
+    return Grid(40, 60, UTM, CRS.from_epsg(32633))
+
+
+def test_a_model_as_an_item(tmp_path, cli):  # noqa: F811
+    path, model = make_model(tmp_path, names=("red", None, "red"))
+    code, _, err = cli("info", path, "--stac", "item.json")
+    assert code == 0, err
+    item = json.loads((tmp_path / "item.json").read_text())
+    validate(item)
+    properties = MLModelProperties.model_validate(item["properties"])
+    (inputs,) = properties.input
+    assert inputs.bands == ["red", "band 2", "red 3"]
+    assert inputs.input.shape == [-1, 3, -1, -1]
+    scaling = [(one.type, one.mean, one.stddev) for one in inputs.value_scaling]
+    assert scaling == [("z-score", band.offset, band.scale) for band in model.spec.bands]
+    assert [one["name"] for one in item["properties"]["bands"]] == inputs.bands
+    (output,) = item["properties"]["mlm:output"]
+    assert [one["value"] for one in output["classification:classes"]] == [0, 1, 2]
+    weights = sum(p.numel() for p in model.network.parameters())
+    assert properties.total_parameters == weights
+    assert item["properties"]["mlm:hyperparameters"]["width"] == 6
+    opened = pystac.Item.from_file(str(tmp_path / "item.json"))
+    asset = opened.assets["model"]
+    assert {"mlm:model", "mlm:weights"} == set(asset.roles)
+    assert Path(asset.get_absolute_href()).samefile(path)
+    content = path.read_bytes()
+    assert asset.extra_fields["file:size"] == len(content)
+    assert asset.extra_fields["file:checksum"] == "1220" + hashlib.sha256(content).hexdigest()
+    assert asset.extra_fields["mlm:artifact_type"] == "safetensors"
+
+
+def test_a_mask_as_an_item(tmp_path, cli):  # noqa: F811
+    mask = make_mask(tmp_path / "mask.tif", utm_grid())
+    (tmp_path / "catalog").mkdir()
+    code, _, err = cli("info", mask, "--stac", "catalog/mask.json")
+    assert code == 0, err
+    item = pystac.Item.from_file(str(tmp_path / "catalog" / "mask.json"))
+    validate(item.to_dict(include_self_link=False, transform_hrefs=False))
+    asset = item.assets["mask"]
+    assert asset.href == "../mask.tif"
+    assert Path(asset.get_absolute_href()).samefile(mask)
+    classes = ClassificationExtension.ext(asset).classes
+    assert [(c.value, c.name, c.color_hint) for c in classes] == [
+        (0, "background", "D9D9D9"),
+        (7, "water-deep-cold", "3182BD"),
+    ]
+    assert classes[1].description == "water: deep & cold"
+    assert (asset.extra_fields["data_type"], asset.extra_fields["nodata"]) == ("uint8", 255)
+    projection = ProjectionExtension.ext(item)
+    assert projection.code == "EPSG:32633"
+    assert projection.shape == [40, 60]
+    assert Affine(*projection.transform[:6]) == UTM
+    assert item.datetime is not None
+
+
+def test_the_place_of_a_raster(tmp_path):
+    """Each pixel's centre lies in the outline, in longitude and latitude; one outside does not."""
+    mask = make_mask(tmp_path / "mask.tif", utm_grid())
+    item = describe_raster_item(mask, tmp_path)
+    outline = shape(item["geometry"]).buffer(1e-9)
+    to_lonlat = Transformer.from_crs("EPSG:32633", "EPSG:4326", always_xy=True)
+    for col, row, inside in ((0.5, 0.5, True), (59.5, 39.5, True), (30, 20, True), (-1, 3, False)):
+        assert outline.contains(Point(to_lonlat.transform(*(UTM @ (col, row))))) is inside
+    assert item["bbox"] == pytest.approx(list(shape(item["geometry"]).bounds))
+    assert shape(item["geometry"]).exterior.is_ccw
+
+
+def test_across_the_antimeridian(tmp_path):
+    for west in (179.5, -180.5):
+        grid = Grid(10, 10, Affine(0.1, 0, west, 0, -0.1, -16), CRS.from_epsg(4326))
+        item = describe_raster_item(make_mask(tmp_path / "mask.tif", grid), tmp_path)
+        assert item["bbox"] == pytest.approx([179.5, -17, -179.5, -16])
+        parts = sorted(part.bounds for part in shape(item["geometry"]).geoms)
+        assert parts[0] == pytest.approx((-180, -17, -179.5, -16))
+        assert parts[1] == pytest.approx((179.5, -17, 180, -16))
+        validate(item)
+
+
+def test_round_the_pole(tmp_path):
+    grid = Grid(10, 10, Affine(1e5, 0, -5e5, 0, -1e5, 5e5), CRS.from_epsg(3413))
+    item = describe_raster_item(make_mask(tmp_path / "mask.tif", grid), tmp_path)
+    assert item["bbox"][::2] == [-180, 180]
+    assert item["bbox"][3] == 90
+    assert 80 < item["bbox"][1] < 86
+
+
+def test_what_has_no_place(tmp_path):
+    path = write_raster(tmp_path / "plain.tif", np.zeros((3, 5, 6), np.float32), transform=None,
+                        crs=None, nodata=np.nan)  # fmt: skip
+    item = describe_raster_item(path, tmp_path)
+    validate(item)
+    assert item["geometry"] is None
+    assert "bbox" not in item
+    assert item["assets"]["data"]["nodata"] == "nan"
+    json.dumps(item, allow_nan=False)
+
+
+def test_a_date_in_the_file_is_the_date(tmp_path):
+    path = write_raster(tmp_path / "a.tif", np.zeros((5, 6), np.uint8))
+    with rasterio.open(path, "r+") as target:
+        target.update_tags(TIFFTAG_DATETIME="2024:07:01 10:20:30")
+    item = describe_raster_item(path, tmp_path)
+    assert item["properties"]["datetime"] == "2024-07-01T10:20:30Z"
+
+
+def test_names_of_classes_are_unique():
+    alike = (ClassInfo(0, "a b", "#000000"), ClassInfo(1, "a/b", "#000000"),
+             ClassInfo(2, "水", "#000000"))  # fmt: skip
+    assert [one["name"] for one in describe_classes(alike)] == ["a-b", "a-b-1", "class-2"]
+
+
+def test_nothing_else_is_overwritten(tmp_path, cli):  # noqa: F811
+    path, _ = make_model(tmp_path)
+    (tmp_path / "mine.json").write_text('{"id": "mine"}')
+    check(cli("info", path, "--stac", "mine.json"), 2, "mine.json exists")
+    assert (tmp_path / "mine.json").read_text() == '{"id": "mine"}'
+    check(cli("info", path, "--stac", "none/item.json"), 2, "none is no folder")
+    check(cli("info", path, "--stac", "item.txt"), 2, "item.txt")
+    for _ in range(2):  # the Item of the same model may be renewed
+        assert cli("info", path, "--stac", "item.json")[0] == 0
+    assert cli("info", path, "--stac", "mine.json", "--overwrite")[0] == 0
