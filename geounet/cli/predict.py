@@ -20,6 +20,14 @@ from geounet.cli.many import (
     report_shards,
     work_off,
 )
+from geounet.cli.stac import (
+    check_stac_target,
+    explain_item,
+    pair_items,
+    parse_assets,
+    read_items,
+    write_mask_item,
+)
 from geounet.cli.summary import print_json, size_text
 from geounet.cli.summary import share as share_text
 from geounet.errors import GeounetError, UsageError
@@ -31,6 +39,7 @@ WORKERS = "Many workers"
 if TYPE_CHECKING:
     from geounet.inference import Outlook, PredictSummary, Verification
     from geounet.progress import ProgressCallback
+    from geounet.raster import StacItem
 
 
 def predict(
@@ -80,6 +89,16 @@ def predict(
             rich_help_panel=p.OUTPUT,
         ),
     ] = PredictOptions.scores,
+    stac: Annotated[
+        Path | None,
+        typer.Option(
+            "--stac",
+            help="Also describe the mask as a STAC Item here (.json), with its classes and grid; "
+            "one image only.",
+            metavar="FILE",
+            rich_help_panel=p.OUTPUT,
+        ),
+    ] = None,
     scores_dtype: Annotated[
         Literal["uint8", "float16", "float32"],
         typer.Option(help="uint8: in 1/254.", rich_help_panel=p.OUTPUT),
@@ -99,6 +118,15 @@ def predict(
             rich_help_panel=p.INPUT,
         ),
     ] = False,
+    assets: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY,KEY,...",
+            help="The images are STAC Items (.json, also by https); these assets of each are the "
+            "bands of a scene, in this order, as with --stack.",
+            rich_help_panel=p.INPUT,
+        ),
+    ] = None,
     bands: p.Bands = None,
     aoi: p.CutAoi = None,
     bbox: p.CutBbox = None,
@@ -235,14 +263,15 @@ def predict(
         overwrite=overwrite,
         cluster=cluster,
     )
-    jobs = _stack_files(images, output) if stack else _pair_outputs(images, output)
+    jobs, items = _find_jobs(images, output, assets, stack=stack, quiet=quiet)
+    check_stac_target(stac, jobs, overwrite=overwrite)
     if len(jobs) > 1 and (polygons or confidence or scores):
         raise UsageError(
             f"--polygons, --confidence and --scores take one image, not {len(jobs)}; "
             "run geounet for each image"
         )
     share = find_share(shard, cluster, dry_run=dry_run, verify=verify)
-    if not stack and not quiet:
+    if not stack and not items and not quiet:
         _note_skipped(images)
     in_folder = jobs[0][1] != output
     if dry_run:
@@ -258,6 +287,7 @@ def predict(
     if share is not None:
         report_shards(shares, failures, json=json, quiet=quiet)
     else:
+        write_mask_item(stac, summaries, items, overwrite=overwrite)
         checks = _verify(jobs, model, summaries, options, verify) if verify else []
         _report(summaries, failures, checks, json=json, quiet=quiet)
     if failures:
@@ -279,6 +309,23 @@ def _report(
         notes = [f"note: {note}" for summary in summaries for note in summary.notes]
         for line in [*map(describe, summaries), *notes, *map(_describe_check, checks)]:
             typer.echo(line, err=True)
+
+
+def _find_jobs(
+    images: list[str], output: Path, assets: str | None, *, stack: bool, quiet: bool
+) -> tuple[list[Job], list[StacItem]]:
+    """What to map, and the Items that it is of, if --assets says so."""
+    if assets is None:
+        explain_item(images)
+        return (_stack_files(images, output) if stack else _pair_outputs(images, output)), []
+    if stack:
+        raise UsageError("--assets makes a stack of each Item by itself; leave --stack out")
+    keys, items = parse_assets(assets), read_items(images)
+    jobs = pair_items(items, keys, output)
+    for note in (note for item in items for note in item.find_notes(keys)):
+        if not quiet:
+            typer.echo(f"note: {note}", err=True)
+    return jobs, items
 
 
 def _stack_files(images: list[str], output: Path) -> list[Job]:
