@@ -69,12 +69,19 @@ def source(folder, model):
     return folder / f"{model.name}.safetensors"
 
 
-@pytest.fixture(scope="module", params=SUFFIXES)
+@pytest.fixture(scope="module", params=["onnx", "pt2", pytest.param("xml", marks=pytest.mark.slow)])
 def exported(request, folder, source):
     output = folder / f"net.{request.param}"
     summary = export(source, output)
     assert 0 <= summary.random_difference <= 1e-4
     return output
+
+
+def run_openvino(path, images):
+    import openvino
+
+    settings = {"INFERENCE_PRECISION_HINT": "f32"}
+    return openvino.Core().compile_model(path, "CPU", settings)(images)[0]
 
 
 def run_elsewhere(path, images):
@@ -85,10 +92,7 @@ def run_elsewhere(path, images):
         session = onnxruntime.InferenceSession(path)
         return session.run(None, {session.get_inputs()[0].name: images})[0]
     if path.suffix == ".xml":
-        import openvino
-
-        settings = {"INFERENCE_PRECISION_HINT": "f32"}
-        return openvino.Core().compile_model(path, "CPU", settings)(images)[0]
+        return run_openvino(path, images)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch's own making
         return torch.export.load(path).module()(torch.from_numpy(images)).detach().numpy()
@@ -115,6 +119,8 @@ def test_a_file_computes_what_the_network_computes(model, exported):
         expected, got = probabilities(model, images), run_elsewhere(exported, images)
         assert got.shape == expected.shape
         np.testing.assert_allclose(got, expected, atol=1e-4)
+        if exported.suffix == ".onnx":
+            np.testing.assert_allclose(run_openvino(exported, images), expected, atol=1e-4)
 
 
 def test_predict_runs_a_file_back_exactly(tmp_path, source, exported):
@@ -331,10 +337,11 @@ def test_a_suffix_that_lies(tmp_path, exported):
         load_model(wrong)
 
 
-def test_an_openvino_file_needs_its_weights(tmp_path, folder, source):
-    if not (folder / "net.xml").exists():
-        export(source, folder / "net.xml")
-    shutil.copy(folder / "net.xml", tmp_path)
+def test_an_openvino_file_needs_its_weights(tmp_path, model):
+    spec = replace(model.spec, architecture="xml", arguments={}).to_json().replace('"', "&quot;")
+    content = f'<net><rt_info><geounet value="{spec}"/></rt_info></net>'
+    (tmp_path / "net.xml").write_text(content)
+    assert read_spec(tmp_path / "net.xml").classes == model.spec.classes
     with pytest.raises(ModelError, match=r"net\.bin"):
         load_model(tmp_path / "net.xml")
 
