@@ -86,6 +86,7 @@ figure svg { display: block; width: 100%; height: auto; fill: currentColor }
   gap: 0 1.6rem; align-items: start }
 .row { display: grid; gap: .5rem; margin-top: .35rem;
   grid-template-columns: repeat(auto-fit, minmax(min(10rem, 45%), 1fr)) }
+.three { grid-template-columns: repeat(3, minmax(0, 1fr)) }
 .pair { grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)) }
 .wide { grid-template-columns: minmax(0, 1fr) }
 .row img { width: 100%; border: 1px solid var(--line) }
@@ -233,12 +234,13 @@ def embed_paper(figure: Figure, text: str, caption: str = "") -> Markup:
     return _frame(_write_image(png.getvalue(), "png", text, "paper"), caption)
 
 
-def embed_panels(panels: Iterable[Panel], caption: str, kind: str = "") -> Markup:
+def embed_panels(panels: Sequence[Panel], caption: str, kind: str = "") -> Markup:
     """Pictures side by side; kind is "pair" for large ones, "wide" for one below the other."""
     shown = join(
         tag("div", join([_embed_panel(panel, caption), tag("span", panel.name)]))
         for panel in panels
     )
+    kind = kind or ("three" if len(panels) == 3 else "")
     row = tag("div", shown, f"row {kind}".rstrip())
     return tag("figure", join([tag("figcaption", caption), row]))
 
