@@ -19,7 +19,7 @@ from geounet.evaluation.boundary import BoundaryFamily
 CAP = 5
 CLASSES = make_classes(["background", "house", "shed"])
 
-moderate = settings(deadline=None, max_examples=60)
+moderate = settings(deadline=None, max_examples=40)
 blocks = st.sampled_from([1, 3, 5, 1 << 20])
 widths = st.sampled_from([1.0, 1.5, 2.0, 3.0])
 

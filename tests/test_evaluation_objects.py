@@ -22,7 +22,7 @@ CLASSES = make_classes(["background", "house", "shed"])
 EIGHT = np.ones((3, 3))
 THRESHOLDS = [0.5 + 0.05 * step for step in range(10)]
 
-moderate = settings(deadline=None, max_examples=60)
+moderate = settings(deadline=None, max_examples=40)
 blocks = st.sampled_from([1, 3, 5, 1 << 20])
 
 

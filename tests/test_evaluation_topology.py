@@ -19,7 +19,7 @@ from geounet.evaluation.warping import tabulate_simple, warp
 CLASSES = make_classes(["background", "cell", "soma"])
 FOUR, EIGHT = ndimage.generate_binary_structure(2, 1), np.ones((3, 3))
 
-moderate = settings(deadline=None, max_examples=60)
+moderate = settings(deadline=None, max_examples=30)
 blocks = st.sampled_from([1, 3, 5, 1 << 20])
 shapes = st.tuples(st.integers(1, 12), st.integers(1, 12))
 bools = arrays(np.bool_, shapes)
