@@ -2,14 +2,20 @@
 
 GDAL keeps Python's lock while it waits: a thread of the same process could never answer.
 The same files are there as S3 objects of one bucket, in path style. While the folder has a file
-`broken`, requests for bytes past the number in it fail.
+`broken`, requests for bytes past the number in it fail. A file `fault` with a word and a number
+spoils as many requests for bytes: `error 2` (code 500), `slow 2` (a byte per second), `cut 2`
+(the connection ends after half of the bytes).
 """
 
 import re
 import sys
+import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Lock
 
+COUNTING = Lock()
 ROOT = Path(sys.argv[1])
 BUCKET = "bucket/"
 
@@ -41,17 +47,43 @@ class Handler(BaseHTTPRequestHandler):
         if broken.exists() and last >= int(broken.read_text()):
             self.reply(500, b"", {}, with_body=False)
             return
+        fault = take_fault()
+        if fault == "error":
+            self.reply(500, b"", {}, with_body=False)
+            return
         where = {"Content-Range": f"bytes {first}-{last}/{len(content)}"}
-        self.reply(206, content[first : last + 1], where, with_body=with_body)
+        self.reply(206, content[first : last + 1], where, with_body=with_body, fault=fault)
 
-    def reply(self, code, content, headers, *, with_body):
+    def reply(self, code, content, headers, *, with_body, fault=None):
         self.send_response(code)
         for name, value in {"Accept-Ranges": "bytes", **headers}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        if with_body:
+        if fault == "cut":
+            self.wfile.write(content[: len(content) // 2])
+            self.close_connection = True
+        elif fault == "slow":
+            with suppress(OSError):
+                for byte in content:
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(1)
+            self.close_connection = True
+        elif with_body:
             self.wfile.write(content)
+
+
+def take_fault():
+    """What is to go wrong now, if anything: one less is left."""
+    with COUNTING:
+        file = ROOT / "fault"
+        if not file.exists():
+            return None
+        word, left = file.read_text().split()
+        if left == "0":
+            return None
+        file.write_text(f"{word} {int(left) - 1}")
+        return word
 
 
 if __name__ == "__main__":

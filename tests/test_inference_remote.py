@@ -18,7 +18,7 @@ from test_inference_predict import make_pixels
 
 from geounet.errors import InputError
 from geounet.inference import PredictOptions, parts, predict
-from geounet.raster import find_last_block, find_stored, name_of
+from geounet.raster import find_last_block, find_stored, name_of, open_scene, remote
 
 OPTIONS = PredictOptions(precision="float32", tile=48)
 
@@ -58,6 +58,7 @@ def server(store):
             "AWS_S3_ENDPOINT": f"127.0.0.1:{port}", "AWS_HTTPS": "NO",
             "AWS_VIRTUAL_HOSTING": "FALSE", "AWS_NO_SIGN_REQUEST": "YES",
             "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "GDAL_HTTP_TIMEOUT": "20",
+            "GDAL_HTTP_RETRY_DELAY": "0.02", "GDAL_HTTP_LOW_SPEED_TIME": "1",
         }  # fmt: skip
         for name, value in settings.items():
             patch.setenv(name, value)
@@ -172,6 +173,54 @@ def test_goes_on_after_the_server_recovers(tmp_path, model, store, server, monke
     summary = predict(f"{server}/large.tif", model[1], tmp_path / "mask.tif", OPTIONS)
     assert summary.parts_resumed > 0
     assert (read_raster(tmp_path / "mask.tif") == read_raster(tmp_path / "local.tif")).all()
+
+
+@pytest.fixture
+def fault(store):
+    """Spoils the next answers; tells how many it has not spoiled."""
+    file = store / "fault"
+    yield lambda text=None: file.write_text(text) if text else int(file.read_text().split()[1])
+    file.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("text", ["error 2", "cut 1", "cut 2", "slow 1"])
+@pytest.mark.parametrize("when", ["opened", "read"])
+def test_what_fails_for_a_while_is_asked_for_again(store, server, fault, text, when):
+    name = f"{text.replace(' ', '')}-{when}.tif"  # of its own: GDAL keeps what it knows of a file
+    pixels = np.random.default_rng(1).integers(0, 255, (3, 600, 600), np.uint8)
+    write_raster(store / name, pixels, tiled=True, blockxsize=64, blockysize=64)
+    if when == "opened":
+        fault(text)
+    with open_scene(f"{server}/{name}") as scene:
+        if when == "read":
+            fault(text)
+        image, valid = scene.read(scene.grid.extent)
+    assert fault() == 0
+    assert (image == pixels).all()
+    assert valid.all()
+
+
+@pytest.mark.parametrize("text", ["error 99", "cut 99"])
+def test_what_fails_for_good_is_an_error(tmp_path, cli, model, store, server, fault, text):  # noqa: F811
+    name = f"{text.replace(' ', '')}.tif"
+    write_raster(store / name, make_pixels(600, 600), tiled=True, blockxsize=64, blockysize=64)
+    fault(text)
+    path = f"{server}/{name}?token=secret"
+    result = cli("predict", path, "-m", model[0], "-o", "mask.tif", "--quiet")
+    check(result, 3, name)
+    assert "secret" not in result[2]
+    assert not (tmp_path / "mask.tif").exists()
+    assert fault() < 99
+
+
+def test_settings_of_the_user_come_first(monkeypatch):
+    for name in remote.SETTINGS:
+        monkeypatch.setenv(name, "mine")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", "7")
+    remote.configure_remote()
+    found = {name: os.environ[name] for name in remote.SETTINGS}
+    assert found == {**remote.SETTINGS, "GDAL_HTTP_MAX_RETRY": "7"}
 
 
 def test_other_pixels_on_the_server_make_another_run(tmp_path, store, server):

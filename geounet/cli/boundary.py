@@ -51,8 +51,15 @@ def run(app: Callable[..., object]) -> int:
 def _report(error: GeounetError) -> int:
     if os.environ.get("GEOUNET_DEBUG"):
         traceback.print_exception(error)
-    typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+    typer.echo(f"error: {hide_secrets(' '.join(str(error).split()))}", err=True)
     return error.exit_code
+
+
+def hide_secrets(text: str) -> str:
+    """A message without the signatures and passwords of the addresses in it."""
+    return re.sub(
+        r"(\w+://)[^/\s@]*@", r"\1", re.sub(r"(\w+://[^\s?]*)\?[^\s;,)]+", r"\1?...", text)
+    )
 
 
 def _report_usage(problem: BaseException) -> int:

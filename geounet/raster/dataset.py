@@ -23,6 +23,7 @@ from rasterio.io import DatasetReader
 from geounet.errors import InputError
 from geounet.raster.grid import Grid
 from geounet.raster.paths import find_local
+from geounet.raster.remote import configure_remote, try_again
 from geounet.raster.sensor import SensorModel
 from geounet.raster.vrt import find_missing_source
 
@@ -47,8 +48,9 @@ def open_dataset(path: str | Path, **options: object) -> DatasetReader:
     Raises:
         InputError: there is no such file, or GDAL does not read it as a raster with bands.
     """
+    configure_remote()
     try:
-        dataset = _open(os.fspath(path), **options)
+        dataset = try_again(path, lambda: _open(os.fspath(path), **options), lambda: None)
     except RasterioIOError as error:
         raise InputError(_explain(path, error)) from error
     if dataset.count == 0:

@@ -19,6 +19,7 @@ from geounet.errors import InputError
 from geounet.raster.dataset import grid_of, one_line, open_dataset
 from geounet.raster.mistrust import refuse_failed, remember_failure
 from geounet.raster.paths import find_stored, name_of
+from geounet.raster.remote import try_again
 from geounet.raster.validity import find_alphas, make_rule
 from geounet.raster.window import Window, mirror_indices
 
@@ -122,14 +123,25 @@ class Scene:
             window.col_off, window.row_off, window.width, window.height
         )
         try:
-            pixels = self._read_bands(inside, shape)
-            return pixels, self._rule.apply(self._dataset, pixels, inside)
+            return try_again(self.path, lambda: self._read_once(inside, shape), self._reopen)
         except RasterioIOError as error:
             remember_failure(self._dataset, self.path)
             raise InputError(
                 f"{self.path} cannot be read at rows {window.row_off}-{window.row_end}, columns "
                 f"{window.col_off}-{window.col_end} ({one_line(error)}); {_advise(self.path)}"
             ) from error
+
+    def _read_once(
+        self, window: rasterio.windows.Window, shape: tuple[int, int]
+    ) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+        pixels = self._read_bands(window, shape)
+        return pixels, self._rule.apply(self._dataset, pixels, window)
+
+    def _reopen(self) -> None:
+        """Forget what a broken answer has brought. What is made of others is left as it is."""
+        if isinstance(self._dataset, DatasetReader) and self._dataset.driver != "VRT":
+            self._dataset.close()
+            self._dataset = self._resources.enter_context(open_dataset(self.path))
 
     def _read_bands(
         self, window: rasterio.windows.Window, shape: tuple[int, int]

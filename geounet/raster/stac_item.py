@@ -13,6 +13,7 @@ from pyproj import CRS, Transformer
 from rasterio.io import DatasetReader
 from shapely import Polygon, box
 from shapely.affinity import translate
+from shapely.geometry.base import BaseGeometry
 from shapely.geometry.polygon import orient
 
 from geounet.errors import InputError
@@ -156,7 +157,7 @@ def _walk_edges(grid: Grid) -> tuple[Any, Any]:
     return t.a * cols + t.b * rows + t.c, t.d * cols + t.e * rows + t.f
 
 
-def _to_geojson(polygons: Sequence[Polygon]) -> dict[str, Any]:
+def _to_geojson(polygons: Sequence[BaseGeometry]) -> dict[str, Any]:
     """One polygon or several without holes, outer rings counterclockwise (RFC 7946, 3.1.6)."""
     rings = [
         [[[float(x), float(y)] for x, y in orient(polygon).exterior.coords]] for polygon in polygons
