@@ -57,9 +57,8 @@ def _report(error: GeounetError) -> int:
 
 def hide_secrets(text: str) -> str:
     """A message without the signatures and passwords of the addresses in it."""
-    return re.sub(
-        r"(\w+://)[^/\s@]*@", r"\1", re.sub(r"(\w+://[^\s?]*)\?[^\s;,)]+", r"\1?...", text)
-    )
+    text = re.sub(r"\?[^\s;,)=?]+=[^\s;,)]+", "?...", text)
+    return re.sub(r"(\w+://)[^/\s@]*@", r"\1", text)
 
 
 def _report_usage(problem: BaseException) -> int:

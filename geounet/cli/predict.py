@@ -28,6 +28,7 @@ from geounet.cli.stac import (
     read_items,
     write_mask_item,
 )
+from geounet.cli.staging import Staging, refuse_s3
 from geounet.cli.summary import print_json, size_text
 from geounet.cli.summary import share as share_text
 from geounet.errors import GeounetError, UsageError
@@ -60,7 +61,10 @@ def predict(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", help="The mask (.tif); a folder for several images.", metavar="OUT"
+            "--output",
+            "-o",
+            help="The mask (.tif), also at s3://; a folder for several images.",
+            metavar="OUT",
         ),
     ],
     polygons: Annotated[
@@ -96,6 +100,16 @@ def predict(
             help="Also describe the mask as a STAC Item here (.json), with its classes and grid; "
             "one image only.",
             metavar="FILE",
+            rich_help_panel=p.OUTPUT,
+        ),
+    ] = None,
+    staging: Annotated[
+        Path | None,
+        typer.Option(
+            "--staging",
+            help="Where outputs at s3:// are made before they are uploaded.",
+            metavar="FOLDER",
+            show_default="the system's folder for temporary files",
             rich_help_panel=p.OUTPUT,
         ),
     ] = None,
@@ -241,6 +255,13 @@ def predict(
     The mask is a Cloud-Optimized GeoTIFF of class values with colours, 255 where there is no
     data. Ctrl-C finishes the part under way (twice: stops at once); the same command goes on.
     """
+    refuse_s3(polygons=polygons, stac=stac)
+    area = Staging(staging)
+    output, confidence, scores = (
+        area.bring_output(output),
+        area.bring(confidence),
+        area.bring(scores),
+    )
     options = PredictOptions(
         bands=bands,
         resample=resample,
@@ -265,6 +286,7 @@ def predict(
     )
     jobs, items = _find_jobs(images, output, assets, stack=stack, quiet=quiet)
     check_stac_target(stac, jobs, overwrite=overwrite)
+    area.check(jobs, overwrite=overwrite, is_shared=bool(shard or cluster))
     if len(jobs) > 1 and (polygons or confidence or scores):
         raise UsageError(
             f"--polygons, --confidence and --scores take one image, not {len(jobs)}; "
@@ -289,6 +311,7 @@ def predict(
     else:
         write_mask_item(stac, summaries, items, overwrite=overwrite)
         checks = _verify(jobs, model, summaries, options, verify) if verify else []
+        summaries = area.upload(summaries)
         _report(summaries, failures, checks, json=json, quiet=quiet)
     if failures:
         raise failures[0]

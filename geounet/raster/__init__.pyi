@@ -43,6 +43,9 @@ from .stac_source import is_stac_name as is_stac_name
 from .stac_source import read_stac_item as read_stac_item
 from .stack import SceneLike as SceneLike
 from .stack import open_stack as open_stack
+from .uploading import exists_remote as exists_remote
+from .uploading import find_s3 as find_s3
+from .uploading import upload as upload
 from .warping import ResamplingName as ResamplingName
 from .warping import open_warped as open_warped
 from .window import Window as Window

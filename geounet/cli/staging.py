@@ -1,0 +1,120 @@
+"""Outputs at `s3://`: made in a folder of this machine, uploaded at the end."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geounet.cli.many import Job
+from geounet.errors import ResourceError, UsageError
+
+if TYPE_CHECKING:
+    from geounet.inference import PredictSummary
+
+
+@dataclass
+class Staging:
+    """Where outputs lie until they are uploaded.
+
+    Attributes:
+        folder: given by the user; None: a folder for temporary files, the same for the same
+            addresses, so that the same command goes on.
+        urls: what goes where, by its place in the folder.
+    """
+
+    folder: Path | None
+    urls: dict[Path, str] = field(default_factory=dict)
+
+    def bring(self, path: Path | None) -> Path | None:
+        """Where to make an output: at its own place, if it is on this machine.
+
+        Raises:
+            ResourceError: the folder cannot be made.
+        """
+        from geounet.raster import find_s3
+
+        url = None if path is None else find_s3(path)
+        if url is None:
+            return path
+        digest = hashlib.sha256(url.encode()).hexdigest()[:16]
+        folder = self.folder or Path(tempfile.gettempdir()) / f"geounet-{digest}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ResourceError(f"{folder} cannot be made: {error.strerror}") from error
+        local = folder / url.rpartition("/")[2]
+        if local in self.urls:
+            raise UsageError(f"two outputs are called {local.name}; choose different names")
+        self.urls[local] = url
+        return local
+
+    def bring_output(self, output: Path) -> Path:
+        """As `bring`, of what must be there."""
+        return self.bring(output) or output
+
+    def check(self, jobs: Sequence[Job], *, overwrite: bool, is_shared: bool) -> None:
+        """Refuse to replace what is there, before the hours that come first.
+
+        Raises:
+            UsageError: something is there, or other processes could not find the folder.
+        """
+        from geounet.raster import exists_remote
+
+        if self.urls and is_shared and self.folder is None:
+            raise UsageError(
+                "many workers need one folder that all of them see; name it with --staging, or "
+                "an output on a disk that they share"
+            )
+
+        found = [self.find_url(output) for _, output in jobs] + list(self.urls.values())
+        for url in dict.fromkeys(filter(None, found)):
+            if url.endswith((".tif", ".tiff")) and not overwrite and exists_remote(url):
+                raise UsageError(f"{url} exists; replace it with --overwrite, or choose another")
+
+    def find_url(self, file: Path) -> str | None:
+        """Where a file is to be uploaded, itself or as one of a folder; None if it stays."""
+        if file in self.urls:
+            return self.urls[file]
+        folder = self.urls.get(file.parent)
+        return None if folder is None else f"{folder}/{file.name}"
+
+    def upload(self, summaries: Sequence[PredictSummary]) -> list[PredictSummary]:
+        """Upload what was made, and remove it here; the summaries with a note of it.
+
+        Raises:
+            ResourceError: it cannot be uploaded; all is still here.
+        """
+        return [self._upload_one(summary) for summary in summaries]
+
+    def _upload_one(self, summary: PredictSummary) -> PredictSummary:
+        from geounet.raster import upload
+
+        notes = []
+        for file in (summary.confidence, summary.scores, summary.output):
+            url = None if file is None else self.find_url(file)
+            if file is not None and url is not None:
+                upload(file, url)
+                notes.append(f"uploaded to {url}")
+                for local in (file, file.with_name(f"{file.name}.aux.xml")):
+                    local.unlink(missing_ok=True)
+                with suppress(OSError):  # it holds more
+                    file.parent.rmdir()
+        return replace(summary, notes=(*summary.notes, *notes))
+
+
+def refuse_s3(**paths: Path | None) -> None:
+    """Refuse outputs that are written on disks only.
+
+    Raises:
+        UsageError: one is at `s3://`.
+    """
+    from geounet.raster import find_s3
+
+    for option, path in paths.items():
+        if path is not None and find_s3(path):
+            raise UsageError(f"--{option} {find_s3(path)}: rasters only go to s3://; name a file")
