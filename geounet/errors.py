@@ -14,9 +14,15 @@ Messages are one line: what; what was found; what to do. Everything else that is
 
 
 class GeounetError(Exception):
-    """Base of all errors that a user can act on."""
+    """Base of all errors that a user can act on.
+
+    Attributes:
+        exit_code: of the command.
+        is_told: whether another process tells it, of several that work together.
+    """
 
     exit_code = 1
+    is_told = False
 
 
 class UsageError(GeounetError, ValueError):

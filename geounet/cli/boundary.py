@@ -49,6 +49,8 @@ def run(app: Callable[..., object]) -> int:
 
 
 def _report(error: GeounetError) -> int:
+    if error.is_told:
+        return error.exit_code
     if os.environ.get("GEOUNET_DEBUG"):
         traceback.print_exception(error)
     typer.echo(f"error: {hide_secrets(' '.join(str(error).split()))}", err=True)

@@ -392,17 +392,13 @@ def train(
         if output is None:
             raise UsageError("--output is missing; give the folder of the run with -o FOLDER")
         folder = output
-    from geounet.training import Echo
     from geounet.training import train as train_model
 
     with (
         progress_bars(quiet=quiet or not speaks()) as progress,
         stop_gently("the step that it is at") as stop,
     ):
-        try:
-            summary = train_model(images, labels or (), folder, options, progress, stop)
-        except Echo as echo:  # another process tells
-            raise typer.Exit(echo.exit_code) from echo
+        summary = train_model(images, labels or (), folder, options, progress, stop)
     if not speaks():
         return
     if json:

@@ -7,8 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-import typer
-
 from geounet.errors import GeounetError
 
 PATIENCE_S = 10.0
@@ -38,7 +36,6 @@ def one_voice() -> Iterator[None]:
     try:
         yield
     except GeounetError as error:
-        if speaks():
-            raise
+        error.is_told = not speaks()
         give_way()
-        raise typer.Exit(error.exit_code) from error
+        raise

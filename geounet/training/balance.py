@@ -16,7 +16,7 @@ chip centred on a pixel would leave the training pixels, it is moved as far as n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,9 @@ from geounet.training.sources import SourceReader
 
 OVERSAMPLING = 10
 
+KEPT = 2**15
+"""Fragments whose pixels are kept in memory once they were read, half a kilobyte each."""
+
 
 @dataclass(frozen=True)
 class Anchors:
@@ -38,21 +41,35 @@ class Anchors:
         content: fragments.
         numbering: how to find a fragment's pixels again.
         chances: float64 (F,), that a pixel is of one of the first fragments; the last is 1.
+        known: pixels of some fragments, as bits of their cells.
     """
 
     content: Content
     numbering: Numbering
     chances: NDArray[np.float64]
+    known: dict[int, NDArray[np.uint8]] = field(default_factory=dict, compare=False)
 
     def draw(self, reader: SourceReader, rng: np.random.Generator) -> tuple[int, int, int]:
         """Scene, row and column of a pixel; all pixels of a fragment have the same chance."""
         index = int(np.searchsorted(self.chances, rng.random(), side="right"))
         scene, cell = int(self.content.scene[index]), self.content.window(index)
-        sample = reader.read(scene, cell)
-        ids = self.numbering.number(reader, scene, cell, sample).ravel()
-        (pixels,) = (ids == ids[self.content.first[index]]).nonzero()
-        row, col = divmod(int(pixels[rng.integers(pixels.size)]), cell.width)
+        number = int(rng.integers(self.content.pixels[index]))
+        if self.content.pixels[index] < cell.area:
+            (pixels,) = np.unpackbits(self._find_pixels(reader, index)).nonzero()
+            number = int(pixels[number])
+        row, col = divmod(number, cell.width)
         return scene, cell.row_off + row, cell.col_off + col
+
+    def _find_pixels(self, reader: SourceReader, index: int) -> NDArray[np.uint8]:
+        """Which pixels of its cell a fragment has, row by row, as bits."""
+        found = self.known.get(index)
+        if found is None:
+            scene, cell = int(self.content.scene[index]), self.content.window(index)
+            ids = self.numbering.number(reader, scene, cell, reader.read(scene, cell)).ravel()
+            found = np.packbits(ids == ids[self.content.first[index]])
+            if len(self.known) < KEPT:
+                self.known[index] = found
+        return found
 
 
 def make_anchors(

@@ -24,6 +24,8 @@ KEY = "voice"
 class Echo(GeounetError):
     """Another process tells what went wrong, and this one ends with it."""
 
+    is_told = True
+
     def __init__(self, rank: int, exit_code: int) -> None:
         super().__init__(f"process {rank} has failed and told why; this one ends with it")
         self.exit_code = exit_code

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from geounet.inference import Runtime, make_engine, predict_window
 from geounet.models import load_model
 from geounet.raster import Window
+from geounet.training.block import Block
 from geounet.training.figures import Example, draw_examples
 from geounet.training.sources import SourceReader
-from geounet.training.split import Block
 from geounet.training.task import Task
 
 MOST = 4

@@ -12,9 +12,9 @@ from geounet.classes import NODATA
 from geounet.evaluation import ConfusionMatrix
 from geounet.inference import Engine, Runtime, make_engine, predict_window
 from geounet.models import load_model
+from geounet.training.block import Block
 from geounet.training.figures import Example
 from geounet.training.sources import SourceReader
-from geounet.training.split import Block
 from geounet.training.task import Task
 from geounet.training.validation import TILE
 

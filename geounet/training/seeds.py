@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from geounet.training.determinism import same_bits
 from geounet.training.share import WHOLE, Share
 
 
@@ -58,8 +59,14 @@ class Dice:
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Torch's global random numbers begin at the seed here, and go on as before afterwards."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    """What is done here depends on nothing but the seed; afterwards all is as before.
+
+    Torch's global random numbers begin at the seed, and kernels give the same bits each time.
+    """
+    with (
+        torch.random.fork_rng([device] if device.type == "cuda" else []),
+        same_bits(device),
+    ):
         torch.manual_seed(seed)
         yield
 

@@ -8,69 +8,23 @@ classes most nearly in the shares that they have everywhere.
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geounet.classes import NODATA
 from geounet.errors import InputError
 from geounet.raster import Window
+from geounet.training.block import MAX_BLOCK, Block, cut_areas
+from geounet.training.census import FindLabels, take_census
+from geounet.training.choice import choose_alike
 from geounet.training.footprints import Area, Footprints
-from geounet.training.room import Room, find_room, span
+from geounet.training.room import Room, find_room
+from geounet.training.strips import choose_strips
 
 MAX_VALIDATION_PIXELS = 4096 * 4096
 """No more than this is held out of the training scenes, however large they are."""
-
-MAX_BLOCK = 1024
-CANDIDATES = 8
-
-SAMPLED = 64
-"""Blocks whose content is counted first, at least."""
-
-SAMPLED_TARGETS = 4
-"""They have at least so many times the pixels that are to be held out: those are some of them."""
-
-ENOUGH = 8
-"""Useful ones among them that tell about the others."""
-
-DRAWS = 32
-"""Ways to choose blocks that are compared by what classes they show."""
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Pixels of one scene that are held out together."""
-
-    scene: int
-    window: Window
-
-
-FindLabels = Callable[[Block], NDArray[np.uint8]]
-"""Classes of a block's pixels, uint8 (H, W); 255: can neither train nor validate."""
-
-Counts = Mapping[Block, NDArray[np.int64]]
-"""Pixels of each class (255,) in blocks that have any."""
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """What is in the blocks, or a sample of them.
-
-    Attributes:
-        counts: of the blocks that were looked at.
-        share: useful pixels among all.
-        density: useful pixels among those in blocks that have any.
-        block_share: blocks that have any among all.
-    """
-
-    counts: Counts
-    share: float
-    density: float
-    block_share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,20 +91,20 @@ def split_areas(areas: Sequence[Area], plan: SplitPlan, find_labels: FindLabels)
     rng = np.random.default_rng(plan.seed)
     pixels = count_pixels(areas)
     most = min(plan.fraction * pixels, MAX_VALIDATION_PIXELS)
-    blocks = list(_cut_blocks(areas, most, plan.chip))
-    content = _measure_content(blocks, most, find_labels, plan.seed)
-    if not content.counts:
+    blocks = list(cut_areas(areas, most, plan.chip))
+    census = take_census(blocks, most, find_labels, plan.seed)
+    if not census.counts:
         raise InputError(
             f"there is nothing to validate on: none of {pixels} pixels in {len(areas)} scene(s) is "
             "labelled and has data; check that the labels lie on the images, and --aoi, --bbox and "
             "--ignore, or give --val-images"
         )
-    if len(blocks) * content.block_share * plan.fraction >= 1:
-        target = min(plan.fraction * content.share * pixels, MAX_VALIDATION_PIXELS)
-        chosen = _choose_alike(content, target, rng)
+    if len(blocks) * census.block_share * plan.fraction >= 1:
+        target = min(plan.fraction * census.share * pixels, MAX_VALIDATION_PIXELS)
+        chosen = choose_alike(census, target, rng)
         if split := _split_at(areas, chosen, plan, find_labels):
             return split
-    chosen = _choose_ends(areas, plan.fraction, find_labels, rng)
+    chosen = choose_strips(areas, plan.fraction, find_labels, rng)
     if split := _split_at(areas, chosen, plan, find_labels):
         return split
     raise InputError(
@@ -218,153 +172,3 @@ def _split_at(
 def count_pixels(areas: Iterable[Area]) -> int:
     """Number of pixels in the areas."""
     return sum(area.window.area for area in areas)
-
-
-def _cut_blocks(areas: Sequence[Area], target: float, chip: int) -> Iterator[Block]:
-    """Nearly equal blocks that partition each area."""
-    side = min(max(math.sqrt(target / 4), chip), max(chip, MAX_BLOCK))
-    for scene, area in enumerate(areas):
-        height, width = (math.ceil(n / max(1, round(n / side))) for n in area.window.shape)
-        if area.window.area:
-            yield from (Block(scene, window) for window in area.window.blocks(height, width))
-
-
-def count_classes(labels: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Pixels of each class (255,), without those of none."""
-    return np.bincount(labels.ravel(), minlength=NODATA + 1)[:NODATA]
-
-
-def _measure_content(
-    blocks: Sequence[Block], most: float, find_labels: FindLabels, seed: int
-) -> Content:
-    """What is in the blocks: in a sample of them, and if that shows too little, in all."""
-    order = [blocks[i] for i in np.random.default_rng(seed).permutation(len(blocks))]
-    counts: dict[Block, NDArray[np.int64]] = {}
-    looked, pixels = 0, 0
-    for block in order:
-        if looked >= SAMPLED and pixels >= SAMPLED_TARGETS * most and len(counts) >= ENOUGH:
-            break
-        looked, pixels = looked + 1, pixels + block.window.area
-        found = count_classes(find_labels(block))
-        if found.any():
-            counts[block] = found
-    useful = sum(int(found.sum()) for found in counts.values())
-    return Content(
-        counts=counts,
-        share=useful / max(1, pixels),
-        density=useful / max(1, sum(block.window.area for block in counts)),
-        block_share=len(counts) / max(1, looked),
-    )
-
-
-def _choose_alike(content: Content, target: float, rng: np.random.Generator) -> list[Block]:
-    """Of many choices of blocks that which is most like all of them; none if there is no choice."""
-    wanted = np.sum(list(content.counts.values()), axis=0)
-    draws = (_choose_blocks(content, target, rng) for _ in range(DRAWS))
-    return min(
-        (chosen for chosen in draws if chosen),
-        key=lambda chosen: _measure_difference(content.counts, chosen, wanted),
-        default=[],
-    )
-
-
-def _measure_difference(
-    counts: Counts, chosen: Sequence[Block], wanted: NDArray[np.int64]
-) -> float:
-    """How far the shares of the classes in what is held out are from those wanted.
-
-    Summed over the classes, each compared with its own share: rare ones count as much as others.
-    """
-    held = np.sum([counts[block] for block in chosen], axis=0)
-    known = wanted > 0
-    ratios = held[known] / wanted[known] * (wanted.sum() / held.sum())
-    return float(np.abs(ratios - 1).sum())
-
-
-def _choose_blocks(content: Content, target: float, rng: np.random.Generator) -> list[Block]:
-    """Blocks with about as many useful pixels as wanted; none if there are no such blocks.
-
-    Each is far from those before it (best of 8 by chance).
-    """
-    known = list(content.counts)
-    sizes = {block: int(content.counts[block].sum()) for block in known}
-    pool = [known[i] for i in rng.permutation(len(known))]
-    chosen: defaultdict[int, list[Block]] = defaultdict(list)
-    covered = 0
-    while pool and (
-        covered < target / 2 or covered + pool[-1].window.area * content.density / 2 <= target
-    ):
-        candidates = range(max(0, len(pool) - CANDIDATES), len(pool))
-        far = max(candidates, key=lambda i: _distance(pool[i], chosen[pool[i].scene]))
-        block = pool.pop(far)
-        if sizes[block] <= 2 * target - covered:
-            chosen[block.scene].append(block)
-            covered += sizes[block]
-    found = [block for blocks in chosen.values() for block in blocks]
-    return found if covered >= target / 2 else []
-
-
-def _choose_ends(
-    areas: Sequence[Area],
-    fraction: float,
-    find_labels: FindLabels,
-    rng: np.random.Generator,
-) -> list[Block]:
-    """A strip at one end of what is useful in each area, across its longer side."""
-    chosen = []
-    for scene, area in enumerate(areas):
-        rows, cols = np.zeros(area.window.height, np.int64), np.zeros(area.window.width, np.int64)
-        for window in area.window.blocks(MAX_BLOCK, MAX_BLOCK):
-            useful = find_labels(Block(scene, window)) != NODATA
-            across, down = window.relative_to(area.window).slices()
-            rows[across] += useful.sum(axis=1)
-            cols[down] += useful.sum(axis=0)
-        if ends := _cut_ends(area.window, rows, cols, fraction):
-            chosen.append(Block(scene, ends[rng.permutation(len(ends))[0]]))
-    return chosen
-
-
-def _cut_ends(
-    window: Window, rows: NDArray[np.int64], cols: NDArray[np.int64], fraction: float
-) -> list[Window]:
-    """The strips with about the fraction of a window's useful pixels, given for rows and columns.
-
-    Both the strip and what is left have some; none where there is just one such pixel.
-    """
-    (used_rows,), (used_cols,) = rows.nonzero(), cols.nonzero()
-    if used_rows.size * used_cols.size == 0:
-        return []
-    row, last_row = (window.row_off + int(used_rows[i]) for i in (0, -1))
-    col, last_col = (window.col_off + int(used_cols[i]) for i in (0, -1))
-    if max(last_row - row, last_col - col) < 1:
-        return []
-    if last_row - row >= last_col - col:
-        counts = rows[used_rows[0] : used_rows[-1] + 1]
-        first, last = _depth(counts, fraction), _depth(counts[::-1], fraction)
-        return [
-            span(row, col, row + first - 1, last_col),
-            span(last_row - last + 1, col, last_row, last_col),
-        ]
-    counts = cols[used_cols[0] : used_cols[-1] + 1]
-    first, last = _depth(counts, fraction), _depth(counts[::-1], fraction)
-    return [
-        span(row, col, last_row, col + first - 1),
-        span(row, last_col - last + 1, last_row, last_col),
-    ]
-
-
-def _depth(counts: NDArray[np.int64], fraction: float) -> int:
-    """How many of the first lines, not all, have about the fraction of the sum."""
-    covered = np.cumsum([0, *counts])
-    depth = round(float(np.interp(fraction * covered[-1], covered, np.arange(covered.size))))
-    return min(max(1, depth), counts.size - 1)
-
-
-def _distance(block: Block, others: Iterable[Block]) -> float:
-    """From centre to centre, to the nearest of others in the same scene."""
-    centre = _centre(block.window)
-    return min((math.dist(centre, _centre(other.window)) for other in others), default=math.inf)
-
-
-def _centre(window: Window) -> tuple[float, float]:
-    return window.row_off + window.height / 2, window.col_off + window.width / 2

@@ -14,17 +14,12 @@ from geounet.errors import InputError
 from geounet.models import Geometry
 from geounet.progress import ProgressCallback
 from geounet.raster import Window
+from geounet.training.block import Block
+from geounet.training.census import count_classes
 from geounet.training.content import Content, ContentBuilder, Kind, plan_numbering
 from geounet.training.options import TrainOptions
 from geounet.training.sources import Sample, SourceReader, collect_notes
-from geounet.training.split import (
-    Block,
-    Split,
-    SplitPlan,
-    count_classes,
-    hold_out,
-    split_areas,
-)
+from geounet.training.split import Split, SplitPlan, hold_out, split_areas
 from geounet.training.statistics import Statistics, measure_rooms
 from geounet.training.validation import cut_blocks
 

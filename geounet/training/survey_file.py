@@ -18,11 +18,12 @@ import numpy as np
 from geounet import __version__
 from geounet.models import Geometry
 from geounet.raster import Window, find_stored
+from geounet.training.block import Block
 from geounet.training.content import CELL, Content
 from geounet.training.options import TrainOptions
 from geounet.training.room import Room
 from geounet.training.sources import Source
-from geounet.training.split import Block, Split
+from geounet.training.split import Split
 from geounet.training.statistics import Statistics
 from geounet.training.survey import Survey, content_kind
 

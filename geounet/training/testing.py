@@ -9,8 +9,8 @@ from geounet.evaluation import Metrics
 from geounet.inference import Runtime, make_engine
 from geounet.models import load_model
 from geounet.progress import ProgressCallback
+from geounet.training.block import Block
 from geounet.training.sources import SourceReader
-from geounet.training.split import Block
 from geounet.training.task import Task
 from geounet.training.validation import cut_blocks, validate
 

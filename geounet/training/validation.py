@@ -8,8 +8,8 @@ from geounet.classes import ClassInfo
 from geounet.evaluation import ConfusionMatrix, Metrics
 from geounet.inference import Engine, predict_window
 from geounet.progress import Progress, ProgressCallback, ignore_progress
+from geounet.training.block import Block
 from geounet.training.sources import SourceReader
-from geounet.training.split import Block
 from geounet.training.team import SOLO, Team
 
 TILE = 1024

@@ -59,6 +59,8 @@ class InstanceBurner:
         """
         around = window.pad((self._gap_px + 1) // 2).intersect(self._grid.extent)
         ids = self._burner.burn(around)
+        if not self._gap_px and not amorphous:
+            return ids
         values = self._values_with(fill)
         kinds = np.where((values == fill) | (values == NODATA), ALONE, values.astype(np.int16))
         inner = window.relative_to(around).slices()
