@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
+from geounet.cli.boundary import hide_secrets
 from geounet.cli.summary import print_json
 from geounet.errors import GeounetError, InputError, Interrupted, ModelError, UsageError
 
@@ -88,7 +89,7 @@ def work_off(
 def add_failure(failures: list[GeounetError], error: GeounetError) -> None:
     """Note what a scene failed with, and say it, unless all fail alike."""
     if str(error) not in map(str, failures):  # one that concerns no single image
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {hide_secrets(str(error))}", err=True)
     failures.append(error)
 
 

@@ -13,7 +13,6 @@ from pyproj import CRS, Transformer
 from rasterio.io import DatasetReader
 from shapely import Polygon, box
 from shapely.affinity import translate
-from shapely.geometry.base import BaseGeometry
 from shapely.geometry.polygon import orient
 
 from geounet.errors import InputError
@@ -135,9 +134,9 @@ def find_place(grid: Grid) -> tuple[dict[str, Any], list[float]] | None:
         return _to_geojson([box(-180, south, 180, north)]), [-180.0, south, 180.0, north]
     turns = (outline.intersection(box(180 * n, -90, 180 * n + 360, 90)) for n in (-3, -1, 1))
     parts = [
-        translate(part, -360 * turn)
+        moved
         for turn, part in zip((-1, 0, 1), turns, strict=True)
-        if part.area > 0
+        if isinstance(moved := translate(part, -360 * turn), Polygon) and moved.area > 0
     ]
     bounds = [_wrap(west), south, _wrap(east), north] if len(parts) > 1 else [*parts[0].bounds]
     return _to_geojson(parts), bounds
@@ -157,7 +156,7 @@ def _walk_edges(grid: Grid) -> tuple[Any, Any]:
     return t.a * cols + t.b * rows + t.c, t.d * cols + t.e * rows + t.f
 
 
-def _to_geojson(polygons: Sequence[BaseGeometry]) -> dict[str, Any]:
+def _to_geojson(polygons: Sequence[Polygon]) -> dict[str, Any]:
     """One polygon or several without holes, outer rings counterclockwise (RFC 7946, 3.1.6)."""
     rings = [
         [[[float(x), float(y)] for x, y in orient(polygon).exterior.coords]] for polygon in polygons
