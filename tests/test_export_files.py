@@ -372,6 +372,27 @@ def test_the_command_says_what_it_made(tmp_path, source, monkeypatch, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def build_lively(architecture, arguments):
+    """Random weights, with scores as far apart as a trained network's."""
+    torch.manual_seed(0)
+    network = build_network(architecture, 3, 3, arguments).eval()
+    convolutions = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.1)
+                module.running_var.uniform_(0.5, 1.5)
+        heads = [m for m in convolutions if m.out_channels == 3]
+        for head in heads:
+            if not head.weight.any():  # FCN's scores begin at zero
+                head.weight.normal_(0, 0.1)
+        spread = network(torch.randn(1, 3, 256, 256)).std()
+        for head in heads:
+            head.weight /= spread / 2
+            head.bias /= spread / 2
+    return network
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize(
@@ -391,14 +412,7 @@ def test_the_command_says_what_it_made(tmp_path, source, monkeypatch, capsys):
     ],
 )
 def test_every_architecture(tmp_path, model, architecture, arguments, suffix):
-    network = build_network(architecture, 3, 3, arguments)
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.running_mean.normal_(0, 0.1)
-                module.running_var.uniform_(0.5, 1.5)
-            if isinstance(module, torch.nn.Conv2d) and not module.weight.any():
-                module.weight.normal_(0, 0.1)  # FCN's scores begin at zero
+    network = build_lively(architecture, arguments)
     geometry = getattr(network, "geometry", None)
     spec = replace(
         model.spec,
