@@ -11,8 +11,8 @@ from typing import Any
 from geounet.errors import InputError, UsageError
 
 MAY_CHANGE = frozenset(
-    {"epochs", "max_time_min", "patience", "workers", "max_memory", "device", "overwrite", "resume"}
-    | {"tensorboard", "max_memory"}
+    {"epochs", "max_time_min", "patience", "workers", "max_memory", "device", "tensorboard"}
+    | {"overwrite", "resume"}
 )
 """Options that do not touch what has been learned so far."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event
@@ -228,7 +228,7 @@ def _conclude(run: Run, record: Record, progress: ProgressCallback) -> Metrics |
 def _open_events(run: Run, folder: RunFolder) -> AbstractContextManager[EventFile | None]:
     if not run.options.tensorboard or not run.learner.team.leads:
         return nullcontext()
-    return EventFile(folder.path, len(run.epochs))
+    return closing(EventFile(folder.path, len(run.epochs)))
 
 
 def _summarize(run: Run, output: Path, tested: Metrics | None, elapsed_s: float) -> TrainSummary:

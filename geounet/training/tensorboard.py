@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from geounet.errors import UsageError
 from geounet.training.history import Epoch
@@ -46,13 +45,6 @@ class EventFile:
                 self._writer.add_scalar(name, value, epoch.number)
         self._writer.flush()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the file."""
         self._writer.close()

@@ -58,16 +58,17 @@ class InstanceBurner:
         The same instance has the same number in all windows; those of amorphous values have 0.
         """
         around = window.pad((self._gap_px + 1) // 2).intersect(self._grid.extent)
-        ids = self._burner.burn(around)
-        if not self._gap_px and not amorphous:
-            return ids
-        values = self._values_with(fill)
-        kinds = np.where((values == fill) | (values == NODATA), ALONE, values.astype(np.int16))
+        burnt, values = self._burner.burn(around), self._values_with(fill)
         inner = window.relative_to(around).slices()
-        absent = find_gaps(ids, kinds, self._gap_px)[inner]
+        ids = burnt[inner]
+        if self._gap_px:
+            kinds = np.where((values == fill) | (values == NODATA), ALONE, values.astype(np.int16))
+            ids = np.where(find_gaps(burnt, kinds, self._gap_px)[inner], np.int32(0), ids)
         if amorphous:
-            absent |= np.isin(values, list(amorphous))[ids[inner]]
-        return np.where(absent, np.int32(0), ids[inner])
+            is_amorphous = np.zeros(256, bool)
+            is_amorphous[list(amorphous)] = True
+            ids = np.where(is_amorphous[values[ids]], np.int32(0), ids)
+        return ids
 
     def _values_with(self, fill: int) -> NDArray[np.uint8]:
         """Class values by the number of the instance; of 0, `fill`."""
