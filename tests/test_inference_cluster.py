@@ -37,7 +37,7 @@ from geounet.inference.board import Board, Task
 from geounet.inference.cluster import Cluster, make_call, parse_cluster, plan_local
 from geounet.inference.job import lock_job, open_job
 from geounet.inference.preparation import prepare
-from geounet.inference.worker import Order, PartDone, Place, compute_part, pack
+from geounet.inference.worker import Order, PartsDone, Place, compute_parts, pack
 from geounet.raster import Window
 
 distributed = pytest.importorskip("distributed")
@@ -222,7 +222,7 @@ PART = Window(row_off=0, col_off=0, height=32, width=90)
 
 
 def test_a_worker_leaves_a_draft(tmp_path, job, scene, model):
-    done = compute_part(PLACE, job, PART, "draft")
+    done = compute_parts(PLACE, job, (PART,), "draft")
     assert done.counts.sum() == PART.area
     names = {path.name for path in (tmp_path / "mask.tif.parts").iterdir()}
     assert names == {"lock", "job.json", ".mask-000000000.tif.draft"}
@@ -235,18 +235,18 @@ def test_a_late_worker_is_refused(tmp_path, job, scene, model, monkeypatch):
     monkeypatch.setattr(worker, "VISIBLE_S", 0.1)
     predict(scene, model, tmp_path / "mask.tif", PLAIN)
     with pytest.raises(ResourceError, match=r"job\.json is not there.*same places"):
-        compute_part(PLACE, job, PART, "draft")
+        compute_parts(PLACE, job, (PART,), "draft")
     assert {path.name for path in tmp_path.iterdir()} == {"mask.tif", "mask.tif.aux.xml"}
 
 
 def test_a_worker_that_would_compute_something_else(job, scene, model, monkeypatch):
     monkeypatch.setattr("geounet.inference.provenance.version", lambda name: "0.0")
     with pytest.raises(InputError, match=r"here it would be another version of torch; give all"):
-        compute_part(PLACE, job, PART, "draft")
+        compute_parts(PLACE, job, (PART,), "draft")
 
 
 def test_a_worker_that_does_not_see_the_scene(job, tmp_path):
-    packed = pack(compute_part, replace(job, image="/nowhere/scene.tif"), PART, "draft")
+    packed = pack(compute_parts, replace(job, image="/nowhere/scene.tif"), (PART,), "draft")
     error = pickle.loads(worker.perform(packed, PLACE))
     assert isinstance(error, InputError)
     assert str(error).startswith("worker tcp://here:1: /nowhere/scene.tif")
@@ -402,7 +402,7 @@ class FakeClient:
 
 
 def make_done(elapsed_s):
-    return PartDone(np.zeros(256, np.int64), 1, 0, {}, elapsed_s, 0)
+    return PartsDone(np.zeros(256, np.int64), 1, 0, {}, elapsed_s, 0)
 
 
 @pytest.fixture
@@ -413,14 +413,16 @@ def make_board(monkeypatch):
     def make(workers, tasks):
         client = FakeClient(workers)
         board = Board(Cluster(client, "tcp://fake:1", 1))
-        board.fresh.extend(Task(compute_part, (i,), True, "scene", i) for i in range(tasks))
+        board.fresh.extend(
+            Task(compute_parts, i, f"scene {i}", (replace(PART, row_off=i),)) for i in range(tasks)
+        )
         return client, board
 
     return make
 
 
 def work_once(board):
-    return [(one.task.subject, one.is_first) for one in board.wait()]
+    return [(one.task.order, one.is_first) for one in board.wait()]
 
 
 def test_each_worker_holds_two(make_board):
@@ -454,7 +456,7 @@ def test_a_task_that_loses_every_worker(make_board):
         client.workers = ["a"]
     work_once(board)
     client.workers = []
-    with pytest.raises(ResourceError, match="4 workers of tcp://fake:1 were lost at 0;"):
+    with pytest.raises(ResourceError, match=r"4 workers of .* were lost at a scene's row 0"):
         work_once(board)
 
 
@@ -478,6 +480,27 @@ def test_a_paused_worker_holds_up_nobody(make_board):
     assert work_once(board) == [(0, True)]
     client.finish("a")  # it wakes up
     assert work_once(board) == [(0, False)]
+
+
+def test_short_parts_go_together(make_board):
+    """As many as take two seconds, but no more than leave some for the others; of one scene."""
+    client, board = make_board(["a", "b"], 0)
+    for i in range(40):
+        board.fresh.append(Task(compute_parts, "order", "scene", (replace(PART, row_off=i),)))
+
+    def sizes(worker):
+        return [len(pickle.loads(f.packed)[1][1]) for f in client.futures if f.worker == worker]
+
+    work_once(board)
+    assert (sizes("a"), sizes("b")) == ([1, 1], [1, 1])
+    client.finish("a", elapsed_s=0.3)
+    work_once(board)
+    work_once(board)
+    assert sizes("a") == [1, 1, 6]
+    client.finish("b", elapsed_s=0.01)
+    work_once(board)
+    work_once(board)
+    assert sizes("b") == [1, 1, 29 // 4]
 
 
 def test_nobody_comes(make_board, monkeypatch):

@@ -13,14 +13,15 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from geounet import __version__
 from geounet.errors import ResourceError
 from geounet.inference.cluster import Cluster, make_call, refuse_version
-from geounet.inference.worker import PartDone, Work, pack
+from geounet.inference.worker import PartsDone, Work, pack
+from geounet.raster import Window
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -37,8 +38,12 @@ LONELY_S = 600.0
 LOSSES = 3
 """A task may lose so many workers: what takes the memory of one takes that of all."""
 
+BATCH_S, BATCH = 2.0, 32
+"""A task is as many parts as take so long, and at most so many: within it reading, computing and
+writing overlap from part to part, and what is paid for each task is paid once."""
+
 SLOW = 2.0
-"""A task that takes so many times as long as the longest is given to another worker, too."""
+"""A task that takes so many times as long as the longest parts would is given to another, too."""
 
 FETCH_S = 30.0
 """A result that is there is fetched in this time, or lost."""
@@ -53,21 +58,29 @@ class Task:
 
     Attributes:
         work: what it calls.
-        arguments: with these.
-        has_draft: and with a name of its own at the end, each time that it is handed out.
+        order: with this; and if it computes parts, with these and a name for their drafts.
         owner: whose it is.
-        subject: what of the owner's it is.
+        parts: of the owner's that it computes.
         losses: workers that were lost with it.
         is_done: its result is there, or not wanted any more.
     """
 
     work: Work
-    arguments: tuple[Any, ...]
-    has_draft: bool
+    order: object
     owner: object
-    subject: object = None
+    parts: tuple[Window, ...] = ()
     losses: int = 0
     is_done: bool = False
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """Of the work."""
+        return (self.order, self.parts) if self.parts else (self.order,)
+
+    def join(self, other: Task) -> Task:
+        """One task of the parts of both."""
+        parts, losses = self.parts + other.parts, max(self.losses, other.losses)
+        return replace(self, parts=parts, losses=losses)
 
 
 @dataclass(eq=False)
@@ -107,7 +120,8 @@ class Board:
         fresh: tasks that nobody has, in their order.
         copies: what workers have, by draft.
         workers: addresses.
-        longest_s: that a task has taken.
+        longest_s: that a part has taken.
+        latest_s: that one took of late.
     """
 
     cluster: Cluster
@@ -115,6 +129,7 @@ class Board:
     copies: dict[str, Copy] = field(default_factory=dict)
     workers: list[str] = field(default_factory=list)
     longest_s: float | None = None
+    latest_s: float | None = None
     _events: SimpleQueue[str | Callable[[], None]] = field(default_factory=SimpleQueue)
     _looked_at: float = -LOOK_S
     _seen_at: float = field(default_factory=time.monotonic)
@@ -192,9 +207,10 @@ class Board:
         """A worker is gone: the task is next, unless too many went that way, or others have it."""
         task.losses += 1
         if task.losses > LOSSES:
+            where = f"row {task.parts[0].row_off}" if task.parts else "its beginning"
             raise ResourceError(
-                f"{task.losses} workers of {self.cluster.name} were lost at {task.subject}; if it "
-                "is for want of memory, choose --max-memory, and the same command goes on"
+                f"{task.losses} workers of {self.cluster.name} were lost at a scene's {where}; if "
+                "it is for want of memory, choose --max-memory, and the same command goes on"
             )
         if not task.is_done and all(copy.task is not task for copy in self.copies.values()):
             self.fresh.appendleft(task)
@@ -204,11 +220,23 @@ class Board:
         for depth in range(DEPTH):
             for worker in self.workers:
                 if self.fresh and len(held[worker]) <= depth:
-                    held[worker].append(self._hand(self.fresh.popleft(), worker))
+                    held[worker].append(self._hand(self._choose(), worker))
         if not self.fresh:
             for worker in self.workers:
                 if not held[worker]:
                     self._relieve(worker, held)
+
+    def _choose(self) -> Task:
+        """The next task: parts of one scene that take `BATCH_S`, but no more than a fair share."""
+        task = self.fresh.popleft()
+        fair = len(self.fresh) // (DEPTH * len(self.workers))
+        size = 1 if not self.latest_s else min(BATCH, fair, int(BATCH_S / self.latest_s))
+        while len(task.parts) < size and self.fresh:
+            other = self.fresh[0]
+            if other.owner is not task.owner or not task.parts:
+                break
+            task = task.join(self.fresh.popleft())
+        return task
 
     def _relieve(self, idle: str, held: dict[str, list[Copy]]) -> None:
         """Give an idle worker what another has not begun, or does not come back with."""
@@ -221,12 +249,13 @@ class Board:
                     return
         if self.longest_s is None:
             return
-        patience = SLOW * self.longest_s + SLACK_S
+        patience = SLOW * self.longest_s
         many = Counter(copy.task for copy in self.copies.values())
         late = [
             copy
             for copy in self.copies.values()
-            if time.monotonic() - copy.handed_at > patience
+            if time.monotonic() - copy.handed_at
+            > patience * DEPTH * max(1, len(copy.task.parts)) + SLACK_S
             and not copy.task.is_done
             and many[copy.task] == 1
         ]
@@ -236,7 +265,7 @@ class Board:
 
     def _hand(self, task: Task, worker: str) -> Copy:
         draft = uuid.uuid4().hex
-        arguments = (*task.arguments, draft) if task.has_draft else task.arguments
+        arguments = (*task.arguments, draft) if task.parts else task.arguments
         future = self.cluster.client.submit(
             self._call,
             __version__,
@@ -265,8 +294,9 @@ class Board:
             raise refuse_version(worker, packed)
         value, task = pickle.loads(packed), copy.task
         is_first, task.is_done = not task.is_done, True
-        if isinstance(value, PartDone):
-            self.longest_s = max(self.longest_s or 0.0, value.elapsed_s)
+        if isinstance(value, PartsDone):
+            each_s = value.elapsed_s / len(task.parts)
+            self.latest_s, self.longest_s = each_s, max(self.longest_s or 0.0, each_s)
         yield Result(task, copy.draft, value, is_first)
 
     def _fetch(self, copy: Copy) -> tuple[str, str, bytes] | None:

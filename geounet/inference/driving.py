@@ -35,7 +35,7 @@ from geounet.inference.options import PredictOptions
 from geounet.inference.preparation import ImageLike, Prepared, check_outputs, prepare_all
 from geounet.inference.runtime import Runtime
 from geounet.inference.summary import PredictSummary, summarize
-from geounet.inference.worker import Order, Outlined, PartDone, compute_part, outline_scene
+from geounet.inference.worker import Order, Outlined, PartsDone, compute_parts, outline_scene
 from geounet.models import Model
 from geounet.progress import Progress, ProgressCallback, ignore_progress
 from geounet.raster import Window, find_local
@@ -98,25 +98,27 @@ class SceneWork:
             resume_parts(self.begun, missing, self.polygons)
         return missing
 
-    def keep(self, part: Window, draft: str, done: PartDone) -> None:
-        """Make a draft the part."""
+    def keep(self, parts: Sequence[Window], draft: str, done: PartsDone) -> None:
+        """Make drafts the parts."""
         if self.begun is None:
             return
         run = self.begun.run
-        run.job.publish_draft(self.outputs, part, draft)
-        self.missing.remove(part)
+        for part in parts:
+            run.job.publish_draft(self.outputs, part, draft)
+            self.missing.remove(part)
+            self.polygons.add(part)
         run.counts += done.counts
         run.tiles += done.tiles
         run.tiles_skipped += done.tiles_skipped
         for stage, seconds in done.stage_s.items():
             run.watch.seconds[stage] = run.watch.seconds.get(stage, 0.0) + seconds
         self.peak_memory_bytes = max(self.peak_memory_bytes, done.peak_memory_bytes)
-        self.polygons.add(part)
 
-    def discard(self, part: Window, draft: str) -> None:
-        """Remove a draft that came too late."""
+    def discard(self, parts: Sequence[Window], draft: str) -> None:
+        """Remove drafts that came too late."""
         if self.begun is not None:
-            self.begun.run.job.discard_draft(self.outputs, part, draft)
+            for part in parts:
+                self.begun.run.job.discard_draft(self.outputs, part, draft)
 
 
 @dataclass
@@ -205,7 +207,7 @@ class Driver:
         scene = SceneWork(order, outputs, polygons, kept, prepared, started)
         scene.prepare_s = time.perf_counter() - started
         self.scenes.append(scene)
-        self.board.fresh.append(Task(outline_scene, (order,), False, scene, "the outline"))
+        self.board.fresh.append(Task(outline_scene, order, scene))
 
     @property
     def share(self) -> int:
@@ -222,8 +224,8 @@ class Driver:
                     raise result.value
             elif isinstance(result.value, Outlined):
                 self._begin(scene, result.value)
-            elif isinstance(task.subject, Window):
-                self._keep(scene, task.subject, result)
+            else:
+                self._keep(scene, task.parts, result)
         except (InputError, ModelError, UsageError) as error:
             self._fail(scene, error)
 
@@ -232,17 +234,16 @@ class Driver:
         self.begun_count += 1
         self.known_px += sum(part.area for part in missing)
         for part in missing:
-            task = Task(compute_part, (scene.order, part), True, scene, part)
-            self.board.fresh.append(task)
+            self.board.fresh.append(Task(compute_parts, scene.order, scene, (part,)))
         self._report()
         self._assemble_if_whole(scene)
 
-    def _keep(self, scene: SceneWork, part: Window, result: Result) -> None:
+    def _keep(self, scene: SceneWork, parts: Sequence[Window], result: Result) -> None:
         if not result.is_first:
-            scene.discard(part, result.draft)
+            scene.discard(parts, result.draft)
             return
-        scene.keep(part, result.draft, result.value)
-        self.done_px += part.area
+        scene.keep(parts, result.draft, result.value)
+        self.done_px += sum(part.area for part in parts)
         self._report()
         self._assemble_if_whole(scene)
 

@@ -1,4 +1,4 @@
-"""What a worker of a cluster does: outline a scene, compute a part. Knows nothing of the cluster.
+"""What a worker of a cluster does: outline a scene, compute parts. Knows nothing of the cluster.
 
 Models, and with them the engine, stay loaded in the process from part to part.
 """
@@ -95,8 +95,8 @@ class Outlined:
 
 
 @dataclass(frozen=True)
-class PartDone:
-    """What a worker says of a part, whose draft is on disk.
+class PartsDone:
+    """What a worker says of parts, whose drafts are on disk.
 
     Attributes:
         counts: pixels by class value, int64 (256,).
@@ -115,7 +115,7 @@ class PartDone:
     peak_memory_bytes: int
 
 
-Work = Callable[..., Outlined | PartDone]
+Work = Callable[..., Outlined | PartsDone]
 
 
 def pack(work: Work, *arguments: Any) -> bytes:  # noqa: ANN401 - as the work takes
@@ -149,8 +149,8 @@ def outline_scene(place: Place, order: Order) -> Outlined:
         return Outlined(outline, prepared.engine.name, runtime.device.type, runtime.precision)
 
 
-def compute_part(place: Place, order: Order, part: Window, draft: str) -> PartDone:
-    """Compute a part of a job that is begun, and leave it as a draft in the parts folder.
+def compute_parts(place: Place, order: Order, parts: tuple[Window, ...], draft: str) -> PartsDone:
+    """Compute parts of a job that is begun, and leave them as drafts in the parts folder.
 
     Raises:
         GeounetError: as `predict`, or what is on disk is not the same to this process.
@@ -158,9 +158,9 @@ def compute_part(place: Place, order: Order, part: Window, draft: str) -> PartDo
     started = time.perf_counter()
     with _prepare(place, order) as prepared:
         run = _join(prepared, order, draft)
-        for _ in stream_parts(run, [part], order.options):
+        for _ in stream_parts(run, parts, order.options):
             pass
-    return PartDone(
+    return PartsDone(
         counts=run.counts,
         tiles=run.tiles,
         tiles_skipped=run.tiles_skipped,
