@@ -32,7 +32,10 @@ def split_name(name: str) -> tuple[str, str | None]:
     return metric, class_name if dot else None
 
 
-SMALLER_IS_BETTER = frozenset({"brier", "log_loss", "ece"})
+SMALLER_IS_BETTER = frozenset(
+    {"brier", "log_loss", "ece", "hausdorff95_px", "hausdorff95_m"}
+    | {"pixel_error", "rand_error", "rand_error_single", "warping_error"}
+)
 """Metrics that say how wrong something is. All others are better the larger."""
 
 
