@@ -145,5 +145,9 @@ def _compile(model: Any, runtime: Runtime, shape: tuple[int, ...]) -> Any:  # no
     fixed = model.clone()
     fixed.reshape({0: list(shape), 1: [shape[0], *shape[2:]]})
     precision = "bf16" if runtime.precision == "bfloat16" else "f32"
-    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),  # workers share the cores by this
+    }
     return openvino.Core().compile_model(fixed, "CPU", settings)
