@@ -144,30 +144,9 @@ def predict(
     bands: p.Bands = None,
     aoi: p.CutAoi = None,
     bbox: p.CutBbox = None,
-    resample: Annotated[
-        bool,
-        typer.Option(
-            "--resample",
-            help="Read the image at the model's pixel size; the outputs are on its own grid.",
-            rich_help_panel=p.INPUT,
-        ),
-    ] = PredictOptions.resample,
-    allow_pixel_size: Annotated[
-        bool,
-        typer.Option(
-            "--allow-pixel-size",
-            help="Accept an image whose pixel size is not the model's.",
-            rich_help_panel=p.INPUT,
-        ),
-    ] = PredictOptions.allow_pixel_size,
-    allow_dtype: Annotated[
-        bool,
-        typer.Option(
-            "--allow-dtype",
-            help="Accept an image whose range of values is not the model's.",
-            rich_help_panel=p.INPUT,
-        ),
-    ] = PredictOptions.allow_dtype,
+    resample: p.Resample = PredictOptions.resample,
+    allow_pixel_size: p.AllowPixelSize = PredictOptions.allow_pixel_size,
+    allow_dtype: p.AllowDtype = PredictOptions.allow_dtype,
     tile: Annotated[
         int | None,
         typer.Option(
