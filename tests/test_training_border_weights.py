@@ -39,13 +39,13 @@ PAPER = BorderWeights(10.0, 5.0)
 
 
 def equation_2(ids, weight, sigma_px):
-    """w0 exp(-(d1 + d2)^2 / (2 sigma^2)), a distance transform for each instance."""
+    """w0 exp(-(d1 + d2)^2 / (2 sigma^2)) of the background, a distance transform per instance."""
     instances = np.unique(ids[ids > 0])
     if len(instances) < 2:
         return np.zeros(ids.shape)
     distances = [ndimage.distance_transform_edt(ids != number) for number in instances]
     first, second = np.sort(distances, axis=0)[:2]
-    return weight * np.exp(-((first + second) ** 2) / (2 * sigma_px**2))
+    return (ids == 0) * weight * np.exp(-((first + second) ** 2) / (2 * sigma_px**2))
 
 
 def whole_of(ids):
@@ -94,7 +94,8 @@ def test_a_gap_of_one_pixel_weighs_as_the_paper_says():
     ids[:, :10], ids[:, 11:] = 7, 3
     weights = weigh_borders(ids, whole_of(ids), PAPER)
     np.testing.assert_allclose(weights[:, 10], 10 * np.exp(-(2**2) / 50), rtol=1e-6)
-    np.testing.assert_allclose(weights[:, 0], 10 * np.exp(-(11**2) / 50), rtol=1e-6)
+    assert not weights[:, :10].any()
+    assert not weights[:, 11:].any()
 
 
 def test_one_instance_alone_has_no_borders():

@@ -2,10 +2,12 @@
 
     border(x) = w0 exp(-(d1(x) + d2(x))^2 / (2 sigma^2))
 
-d1 and d2 are the squares of a pixel to the nearest pixel of the nearest and of the second nearest
-instance, from centre to centre; d1 is 0 inside of an instance. Where d1 + d2 is more than `REACH`
-sigma, and the equation has less than 1e-6 w0, the weight is 0. So the weights of a window follow
-from the instances in it and so far around it: there is no pass over the scene.
+d1 and d2 are the distances of a background pixel to the nearest pixel of the nearest and of the
+second nearest instance, from centre to centre. Pixels of instances have none of this weight: the
+paper's figure 3 shows it in the gaps, and so its authors put it later (Falk et al. 2019,
+doi:10.1038/s41592-018-0261-2, online methods). Where d1 + d2 is more than `REACH` sigma, and the
+equation has less than 1e-6 w0, the weight is 0. So the weights of a window follow from the
+instances in it and so far around it: there is no pass over the scene.
 
 Weights are computed where the scene has its instances, and moved by augmentation with the labels,
 pixel by pixel: each keeps the weight of the gap that it showed before it was deformed.
@@ -118,7 +120,7 @@ def _search_rows(
                                 best = _insert(best, nearest[row, x, k], square)
                 offset += 1
             distance = math.sqrt(best[1]) + math.sqrt(best[3])
-            if distance <= reach:
+            if best[1] > 0 and distance <= reach:  # nearest at 0: a pixel of an instance
                 weights[row, col] = scale[0] * math.exp(scale[1] * distance**2)
 
 
