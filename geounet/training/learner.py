@@ -17,6 +17,7 @@ from geounet.models import ModelSpec
 from geounet.training.augmentation import Pixels, augment
 from geounet.training.average import WeightAverage
 from geounet.training.losses import Loss, make_loss
+from geounet.training.muon import Muon, group_weights
 from geounet.training.network_options import SMP
 from geounet.training.normalisation import Normaliser
 from geounet.training.options import TrainOptions
@@ -102,7 +103,9 @@ def _distribute(
 
 
 def make_optimiser(network: nn.Module, options: TrainOptions, device: torch.device) -> Optimizer:
-    """AdamW or SGD, whose rate each step sets; biases and norms do not decay."""
+    """Muon, AdamW or SGD, whose rate each step sets; biases and norms do not decay."""
+    if options.optimiser == "muon":
+        return Muon(group_weights(network, options.weight_decay))
     parameters = [p for p in network.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": options.weight_decay},

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Norm = Literal["batch", "none"]
 Padding = Literal["same", "valid"]
-Optimiser = Literal["adamw", "sgd"]
+Optimiser = Literal["adamw", "muon", "sgd"]
 Balance = Literal["none", "class", "instance"]
 TrainPrecision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -90,7 +90,7 @@ class TrainOptions:
         max_time_min: minutes after which to be done, learning rate and all, but not before one
             step and its validation; None: no limit.
         patience: epochs without a better one after which to be done; None: no limit.
-        optimiser: "adamw", or "sgd" as in the paper.
+        optimiser: "muon", "adamw", or "sgd" as in the paper.
         lr: highest learning rate; None: found by a short range test.
         schedule: of the learning rate: "one-cycle", "cosine" or "plateau".
         warm_up: share of the run in which the learning rate rises; None: the schedule's own.

@@ -1,0 +1,109 @@
+"""Muon: steps that change a layer's output in all directions alike.
+
+Jordan et al. (2024), "Muon: an optimizer for hidden layers in neural networks": the momentum of a
+weight matrix is replaced by the nearest orthogonal matrix, so that directions which are rare in the
+gradients move as far as the frequent ones. Lengths of steps are those of Liu et al. (2025),
+arXiv:2502.16982, section 2.2: as AdamW's are, so that its learning rates and decays hold here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW
+
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+"""Of the quintic whose iteration brings singular values to 0.7 to 1.2 (Jordan et al.)."""
+
+ITERATIONS = 5
+
+STEP_RMS = 0.2
+"""Root mean square of a step at learning rate 1 (Liu et al., equation 4)."""
+
+MOMENTUM = 0.95
+
+
+class Muon(AdamW):
+    """Muon for the groups that say "is_map"; AdamW for the others.
+
+    Args:
+        groups: of parameters, each with "is_map" and "weight_decay". Those of maps have two
+            dimensions or more: out, and all others in; of transposed convolutions the reverse.
+        momentum: of maps, as Nesterov's.
+    """
+
+    def __init__(self, groups: Iterable[dict[str, Any]], momentum: float = MOMENTUM) -> None:
+        super().__init__(groups)
+        self.momentum = momentum
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """One step of all parameters that have gradients; what the closure returns."""
+        groups = self.param_groups
+        self.param_groups = [group for group in groups if not group["is_map"]]
+        try:
+            loss: float | None = super().step(closure)
+        finally:
+            self.param_groups = groups
+        for group in groups:
+            if group["is_map"]:
+                for weight in group["params"]:
+                    self._step_map(weight, group["lr"], group["weight_decay"])
+        return loss
+
+    def _step_map(self, weight: Tensor, lr: float, decay: float) -> None:
+        if weight.grad is None:
+            return
+        state = self.state[weight]
+        momentum = state.setdefault("momentum", torch.zeros_like(weight))
+        momentum.lerp_(weight.grad, 1 - self.momentum)
+        ahead = weight.grad.lerp(momentum, self.momentum)
+        change = orthogonalise(ahead.flatten(1)).view_as(weight)
+        length = STEP_RMS * max(change.shape[0], change[0].numel()) ** 0.5
+        weight.mul_(1 - lr * decay).add_(change, alpha=-lr * length)
+
+
+def is_map(weight: Tensor) -> bool:
+    """Whether a weight maps several channels to others: no bias, no norm, not depthwise."""
+    return weight.ndim > 1 and weight.shape[1] > 1
+
+
+def orthogonalise(matrix: Tensor) -> Tensor:
+    """About U V^T of the matrix's U S V^T: (m, n) -> (m, n), singular values 0.7 to 1.2.
+
+    Those that were below about 1e-3 of the matrix's norm stay smaller. The iteration
+    X <- p(X X^T) X is done on X X^T, which is small and square: 3 to 5 times less arithmetic.
+    """
+    if matrix.shape[0] > matrix.shape[1]:
+        return orthogonalise(matrix.T).T
+    a, b, c = COEFFICIENTS
+    matrix = matrix / (matrix.norm() + 1e-7)
+    gram = matrix @ matrix.T
+    identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    total = identity
+    for _ in range(ITERATIONS):
+        factor = a * identity + b * gram + c * (gram @ gram)
+        total = factor @ total
+        gram = factor @ gram @ factor
+    return total @ matrix
+
+
+def group_weights(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """The network's parameters as `Muon` takes them.
+
+    The first and the last layer's weights are AdamW's: their pixels and classes are no directions
+    among others (Jordan et al.). Biases and norms do not decay.
+    """
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    inner = [p for p in parameters if p.ndim > 1][1:-1]
+    maps = {id(p) for p in inner if is_map(p)}
+    return [
+        {"params": [p for p in parameters if id(p) in maps], "is_map": True}
+        | {"weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim > 1 and id(p) not in maps], "is_map": False}
+        | {"weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "is_map": False, "weight_decay": 0.0},
+    ]
