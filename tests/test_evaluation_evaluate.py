@@ -94,6 +94,21 @@ def test_area_and_bbox(tmp_path, monkeypatch):
         assert result.confusion.counts.tolist() == expected
 
 
+def test_bbox_on_a_rotated_grid_leaves_what_is_inside(tmp_path):
+    """As predict maps it: not all of the window around it, but pixels whose centres are inside."""
+    grid = Grid(90, 70, UTM @ Affine.rotation(30), CRS_UTM)
+    labels, pixels = random_classes(3), random_classes(4)
+    mask = write_mask(tmp_path / "m.tif", pixels, grid=grid)
+    truth = write_raster(tmp_path / "l.tif", labels, grid=grid, nodata=255)
+    x, y = grid.transform @ (35, 45)
+    bbox = (x - 8, y - 5, x + 6, y + 9)
+    rows, cols = np.mgrid[:90, :70] + 0.5
+    xs, ys = grid.transform @ (cols.ravel(), rows.ravel())
+    inside = shapely.contains_xy(shapely.box(*bbox), xs, ys).reshape(90, 70)
+    result = evaluate(mask, truth, EvaluateOptions(bbox=bbox))
+    assert result.confusion.counts.tolist() == count(np.where(inside, labels, 255), pixels)
+
+
 def test_area_elsewhere_is_refused_unless_another_mask_has_it(tmp_path):
     grids = [GRID, Grid(90, 70, UTM @ Affine.translation(70, 0), CRS_UTM)]
     masks = [

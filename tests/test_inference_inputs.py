@@ -15,8 +15,8 @@ from test_inference_predict import make_pixels, predict_untiled
 from geounet.classes import NODATA
 from geounet.errors import InputError
 from geounet.inference import PredictOptions, predict
-from geounet.inference.area import is_rotated
 from geounet.raster import Grid
+from geounet.vector.limits import is_rotated
 
 FLOAT32 = ("--precision", "float32", "--quiet")
 

@@ -12,7 +12,7 @@ from shapely.geometry.base import BaseGeometry
 from geounet.errors import InputError, UsageError
 from geounet.evaluation.options import EvaluateOptions
 from geounet.raster import Grid, Window, list_scenes, name_of, open_scene
-from geounet.vector import find_test, match_labels, read_aoi
+from geounet.vector import find_test, limit_grid, match_labels
 
 Source = str | Path
 
@@ -76,7 +76,7 @@ def plan_jobs(
     for (mask, labels), score, other, image in files:
         grid = _read_mask_grid(mask)
         try:
-            area, aoi = limit_area(mask, grid, options)
+            area, aoi = limit_grid(grid, options.bbox, options.aoi, mask)
         except InputError as error:  # other masks may lie there
             outside.append(error)
             continue
@@ -114,24 +114,6 @@ def _read_mask_grid(mask: Source) -> Grid:
                 "(an image is mapped first with --model)"
             )
         return scene.grid
-
-
-def limit_area(
-    mask: Source, grid: Grid, options: EvaluateOptions
-) -> tuple[Window, BaseGeometry | None]:
-    """The pixels in the bbox and the AOI's bounds, and the AOI.
-
-    Raises:
-        InputError: there are none.
-    """
-    aoi = None if options.aoi is None else read_aoi(options.aoi, grid)
-    area = grid.extent
-    for bounds in (options.bbox, None if aoi is None else aoi.bounds):
-        if bounds is not None:
-            area = area.intersect(grid.window_of(bounds))
-    if not area.area:
-        raise InputError(f"{options.aoi} and --bbox have no pixel of {mask} in common")
-    return area, aoi
 
 
 def choose_block_px(jobs: Sequence[Job], size: int, wanted: int | None) -> int:

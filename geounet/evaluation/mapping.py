@@ -10,13 +10,13 @@ from tempfile import TemporaryDirectory
 
 from geounet.errors import InputError, ResourceError, UsageError
 from geounet.evaluation.families import PROBABILITY, choose_names
-from geounet.evaluation.jobs import Job, Source, limit_area, plan_jobs
+from geounet.evaluation.jobs import Job, Source, plan_jobs
 from geounet.evaluation.options import EvaluateOptions
 from geounet.inference import load_models, predict
 from geounet.models import Model
 from geounet.progress import ProgressCallback
 from geounet.raster import Grid, name_of, open_scene
-from geounet.vector import resolve_legend
+from geounet.vector import limit_grid, resolve_legend
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def _choose_images(
     for image, labels in images:
         grid = _read_grid(image)
         try:
-            limit_area(image, grid, options)
+            limit_grid(grid, options.bbox, options.aoi, image)
         except InputError as error:  # other images may lie there
             outside.append(error)
             continue

@@ -10,9 +10,9 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from geounet.errors import InputError
 from geounet.inference.options import PredictOptions
 from geounet.raster import Grid, Resampled, SceneLike, Window
+from geounet.vector import limit_grid
 
 
 @dataclass(frozen=True)
@@ -36,30 +36,13 @@ class Area:
 
 
 def find_area(scene: SceneLike, options: PredictOptions) -> Area:
-    """The scene's pixels that --aoi and --bbox leave.
-
-    On a grid that is not rotated, --bbox leaves the pixels that it touches; on one that is, those
-    whose centres are inside, as --aoi does everywhere.
+    """The scene's pixels that --aoi and --bbox leave, see `limit_grid`.
 
     Raises:
         InputError: they leave none.
     """
     grid = (scene.source if isinstance(scene, Resampled) else scene).grid
-    extent = grid.extent
-    limits: list[BaseGeometry] = []
-    if options.bbox is not None:
-        extent = grid.window_of(options.bbox)
-        if is_rotated(grid):
-            limits.append(shapely.box(*options.bbox))
-    if options.aoi is not None:
-        from geounet.vector import read_aoi  # brings another GDAL: 100 MB
-
-        limits.append(read_aoi(options.aoi, grid))
-        extent = extent.intersect(grid.window_of(limits[-1].bounds))
-    aoi = _intersect(limits)
-    if extent.area == 0 or (aoi is not None and aoi.is_empty):
-        raise InputError(f"{options.aoi} and --bbox have no pixel of {scene.path} in common")
-    return Area(grid, extent, aoi)
+    return Area(grid, *limit_grid(grid, options.bbox, options.aoi, scene.path))
 
 
 def cover_area(scene: SceneLike, area: Area) -> tuple[Window, BaseGeometry | None]:
@@ -75,20 +58,6 @@ def cover_area(scene: SceneLike, area: Area) -> tuple[Window, BaseGeometry | Non
     if aoi is not None:
         shapely.prepare(aoi)
     return extent, aoi
-
-
-def is_rotated(grid: Grid) -> bool:
-    """Whether its rows run along no axis of the CRS, by 1/1000 of a pixel over its length."""
-    t, slack = grid.transform, 1e-3 * grid.pixel_size / max(grid.shape)
-    return max(abs(t.b), abs(t.d)) > slack and max(abs(t.a), abs(t.e)) > slack
-
-
-def _intersect(limits: list[BaseGeometry]) -> BaseGeometry | None:
-    """The polygons that all limits have in common; None: there is no limit."""
-    if len(limits) < 2:
-        return limits[0] if limits else None
-    parts = shapely.get_parts(shapely.intersection_all(limits))
-    return shapely.union_all(parts[shapely.get_dimensions(parts) == 2])
 
 
 def _reach(grid: Grid) -> float:

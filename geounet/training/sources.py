@@ -23,9 +23,9 @@ from geounet.vector import (
     Labels,
     Pair,
     is_vectors,
+    limit_grid,
     open_labels,
     rasterize_inside,
-    read_aoi,
 )
 
 OPEN_PAIRS = 32
@@ -208,7 +208,7 @@ def find_sources(
         with open_scene(pair.image, bands) as scene:
             grid, known = scene.grid, (scene.band_names, scene.dtype)
         try:
-            window, geometry = _limit(pair.image, grid, bbox, aoi)
+            window, geometry = limit_grid(grid, bbox, aoi, pair.image)
         except InputError as error:  # other images may lie there
             outside.append((pair.image, error))
             continue
@@ -230,20 +230,6 @@ def collect_notes(readers: Iterable[SourceReader]) -> list[str]:
         for note, files in reader.noted.items():
             noted.setdefault(note, []).extend(files)
     return [f"{_list_files(files)}: {note}" for note, files in noted.items()]
-
-
-def _limit(
-    image: str | Path, grid: Grid, bbox: Bounds | None, aoi: str | Path | None
-) -> tuple[Window, BaseGeometry | None]:
-    """The pixels of an image that may be used, and the polygons that limit them."""
-    geometry = None if aoi is None else read_aoi(aoi, grid)
-    window = grid.extent
-    for bounds in (bbox, None if geometry is None else geometry.bounds):
-        if bounds is not None:
-            window = window.intersect(grid.window_of(bounds))
-    if not window.area:
-        raise InputError(f"{aoi} and --bbox have no pixel of {image} in common")
-    return window, geometry
 
 
 def _list_files(names: Iterable[str]) -> str:

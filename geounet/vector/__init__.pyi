@@ -24,6 +24,7 @@ from .labels import Labels as Labels
 from .labels import open_labels as open_labels
 from .layer import Layer as Layer
 from .layer import check_vector_output as check_vector_output
+from .limits import limit_grid as limit_grid
 from .matching import match_labels as match_labels
 from .options import PolygonizeOptions as PolygonizeOptions
 from .polygonizer import Polygonizer as Polygonizer

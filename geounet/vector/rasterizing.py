@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from geounet.classes import NODATA, ClassInfo
-from geounet.errors import InputError, UsageError
+from geounet.errors import UsageError
 from geounet.progress import Progress, ProgressCallback, ignore_progress
 from geounet.raster import (
     LOCK_FILE,
@@ -25,10 +25,11 @@ from geounet.raster import (
     open_scene,
     write_part,
 )
-from geounet.vector.aoi import rasterize_inside, read_aoi
+from geounet.vector.aoi import rasterize_inside
 from geounet.vector.label_classes import resolve_legend
 from geounet.vector.label_options import LabelOptions
 from geounet.vector.labels import is_read_by_bounds, open_labels
+from geounet.vector.limits import limit_grid
 from geounet.vector.rasterize_options import RasterizeOptions
 from geounet.vector.source import is_vectors
 
@@ -89,7 +90,7 @@ def rasterize(
         raise UsageError(f"{vectors} is a raster already; give vectors")
     legend = resolve_legend(options.classes, [vectors], [grid], options.label_options)
     classes = legend.classes
-    limits = _find_limits(like, grid, options)
+    limits = _Limits(*limit_grid(grid, options.bbox, options.aoi, like))
     counts = np.zeros(NODATA + 1, np.int64)
     notes: set[str | None] = set()
     with _workspace(output) as folder:
@@ -124,14 +125,6 @@ class _Limits(NamedTuple):
         inside = np.zeros(window.shape, np.bool_)
         inside[window.intersect(self.area).relative_to(window).slices()] = True
         return inside if self.aoi is None else inside & rasterize_inside(self.aoi, grid, window)
-
-
-def _find_limits(like: str | Path, grid: Grid, options: RasterizeOptions) -> _Limits:
-    aoi = None if options.aoi is None else read_aoi(options.aoi, grid)
-    area = grid.extent if options.bbox is None else grid.window_of(options.bbox)
-    if aoi is not None and not area.intersect(grid.window_of(aoi.bounds)).area:
-        raise InputError(f"{options.aoi} and --bbox have no pixel of {like} in common")
-    return _Limits(area, aoi)
 
 
 def _burn_parts(
