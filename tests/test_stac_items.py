@@ -25,6 +25,7 @@ from stac_model.schema import MLModelProperties
 from test_cli_errors import check, cli, files  # noqa: F401  cli and files are fixtures
 
 from geounet.classes import ClassInfo
+from geounet.models import ExportOptions, describe_export, describe_model_item
 from geounet.raster import Grid, assemble, describe_raster_item, write_part
 from geounet.stac import describe_classes
 
@@ -172,6 +173,72 @@ def test_round_the_pole(tmp_path):
     assert item["bbox"][::2] == [-180, 180]
     assert item["bbox"][3] == 90
     assert 80 < item["bbox"][1] < 86
+
+
+@pytest.mark.parametrize(
+    ("west", "north", "degrees", "bounds"),
+    [
+        (-100, 60, (40, 200), [-100, 20, 100, 60]),  # more than half round, round no pole
+        (-10, 60, (100, 185), [-10, -40, 175, 60]),
+        (0, 30, (60, 359), [0, -30, -1, 30]),
+        (0, 90, (180, 360), [-180, -90, 180, 90]),
+        (-180.5, 90.5, (181, 361), [-180, -90, 180, 90]),  # centres on the edges of the world
+    ],
+)
+def test_wide_rasters(tmp_path, west, north, degrees, bounds):
+    grid = Grid(*degrees, Affine(1, 0, west, 0, -1, north), CRS.from_epsg(4326))
+    item = describe_raster_item(make_mask(tmp_path / "mask.tif", grid), tmp_path)
+    validate(item)
+    assert item["bbox"] == pytest.approx(bounds)
+    width = (bounds[2] - bounds[0]) % 360 or 360
+    assert shape(item["geometry"]).area == pytest.approx(width * (bounds[3] - bounds[1]))
+
+
+def test_sizes_of_pixels_are_in_metres(tmp_path):
+    for code, transform, metres in (
+        (4326, Affine(1e-4, 0, 10, 0, -1e-4, 60), 7.88),  # sqrt(5.5705 x 11.1412)
+        (2263, Affine(3, 0, 1e6, 0, -3, 2e5), 0.9144),  # feet
+    ):
+        grid = Grid(40, 60, transform, CRS.from_epsg(code))
+        item = describe_raster_item(make_mask(tmp_path / "mask.tif", grid), tmp_path)
+        size = item["assets"]["mask"]["raster:spatial_resolution"]
+        assert size == pytest.approx(metres, rel=1e-3)
+        assert item["properties"]["gsd"] == size
+
+
+def test_a_crs_that_is_only_like_one_with_a_code(tmp_path):
+    crs = CRS.from_proj4("+proj=utm +zone=33 +ellps=GRS80")  # on whatever datum
+    item = describe_raster_item(make_mask(tmp_path / "m.tif", Grid(40, 60, UTM, crs)), tmp_path)
+    validate(item)
+    assert item["properties"]["proj:code"] is None
+    found = CRS.from_wkt(item["properties"]["proj:wkt2"])
+    assert found.datum == CRS.from_wkt(crs.to_wkt()).datum
+
+
+def test_scale_and_offset_of_bands(tmp_path):
+    path = write_raster(tmp_path / "scores.tif", np.zeros((2, 5, 6), np.uint8), nodata=255)
+    with rasterio.open(path, "r+") as target:
+        target.scales, target.offsets = (1 / 254, 1 / 254), (0.0, 0.5)
+    item = describe_raster_item(path, tmp_path)
+    validate(item)
+    first, second = item["assets"]["data"]["bands"]
+    assert first["raster:scale"] == second["raster:scale"] == 1 / 254
+    assert second["raster:offset"] == 0.5
+    assert "raster:offset" not in first
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_an_exported_file_that_scales_is_given_unscaled_pixels(tmp_path, inside):
+    """Or whoever runs it by its Item would scale them twice."""
+    _, model = make_model(tmp_path)
+    options = ExportOptions(normalisation="inside" if inside else "outside")
+    path = tmp_path / "net.onnx"
+    path.write_bytes(b"its graph is not read")
+    spec = describe_export(model, path, options)
+    properties = describe_model_item(path, spec, tmp_path)["properties"]
+    (inputs,) = MLModelProperties.model_validate(properties).input
+    assert inputs.value_scaling is None if inside else len(inputs.value_scaling) == 3
+    assert properties["mlm:output"][0]["name"] == "probabilities"
 
 
 def test_what_has_no_place(tmp_path):

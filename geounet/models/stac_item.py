@@ -72,27 +72,32 @@ def describe_model_item(path: Path, spec: ModelSpec, folder: Path) -> dict[str, 
 
 
 def _describe_input(spec: ModelSpec, names: list[str]) -> dict[str, Any]:
+    is_inside = spec.arguments.get("normalisation") == "inside"
+    scaling = [
+        {"type": "z-score", "mean": band.offset, "stddev": band.scale} for band in spec.bands
+    ]
     return {
         "name": "scene",
-        "description": "Pixels as they are stored, before the scaling",
+        "description": "Pixels as they are stored"
+        + ("; the file scales them itself" if is_inside else ", before the scaling"),
         "bands": names,
         "input": {
             "shape": [-1, len(names), -1, -1],
             "dim_order": ["batch", "bands", "height", "width"],
             "data_type": "float32",
         },
-        "value_scaling": [
-            {"type": "z-score", "mean": band.offset, "stddev": band.scale} for band in spec.bands
-        ],
+        "value_scaling": None if is_inside else scaling,
         "resize_type": None,
         "pre_processing_function": None,
     }
 
 
 def _describe_output(spec: ModelSpec) -> dict[str, Any]:
+    name = str(spec.arguments.get("output", "scores"))
+    what = "probability" if name == "probabilities" else "score"
     return {
-        "name": "scores",
-        "description": "A score per class and pixel; the largest one tells the class",
+        "name": name,
+        "description": f"A {what} per class and pixel; the largest one tells the class",
         "tasks": ["semantic-segmentation"],
         "result": {
             "shape": [-1, len(spec.classes), -1, -1],

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import shapely
 from pyproj import CRS, Transformer
 from rasterio.io import DatasetReader
 from shapely import Polygon, box
 from shapely.affinity import translate
+from shapely.geometry.base import BaseGeometry
 from shapely.geometry.polygon import orient
 
 from geounet.errors import InputError
@@ -70,7 +72,8 @@ def describe_raster_item(
             **_describe_origin(dataset),
             **describe_projection(grid),
         }
-        asset = {**describe_file(path, folder, _find_type(dataset), "data"), **_list_bands(dataset)}
+        asset = describe_file(path, folder, _find_type(dataset), "data")
+        asset |= _list_bands(dataset, grid)
         classes = read_classes(path) if dataset.count == 1 else None
     if grid.pixel_size_m is not None:
         properties["gsd"] = grid.pixel_size_m
@@ -104,11 +107,11 @@ def describe_projection(grid: Grid) -> dict[str, Any]:
     }
     if grid.crs is None:
         return fields
-    authority = grid.crs.to_authority()
-    if authority is None:
-        fields["proj:wkt2"] = grid.crs.to_wkt()
-    else:
+    authority = grid.crs.to_authority()  # of the most similar CRS there is
+    if authority and CRS.from_authority(*authority).equals(grid.crs, ignore_axis_order=True):
         fields["proj:code"] = ":".join(authority)
+    else:
+        fields["proj:wkt2"] = grid.crs.to_wkt()
     return {**fields, "proj:bbox": list(grid.bounds())}
 
 
@@ -126,20 +129,29 @@ def find_place(grid: Grid) -> tuple[dict[str, Any], list[float]] | None:
     )
     if not (np.isfinite(lons).all() and np.isfinite(lats).all()):
         return None
-    ring = np.stack([np.unwrap(lons, period=360), lats], axis=1)
-    outline = Polygon(ring)
-    west, south, east, north = outline.bounds
-    if east - west > 180:  # round a pole: all longitudes
-        north, south = (90.0, south) if north + south > 0 else (north, -90.0)
+    lons = np.unwrap(lons, period=360)
+    if abs(lons[-1] - lons[0]) > 180:  # the outline goes round a pole: all longitudes
+        is_north = lats.sum() > 0
+        south, north = (float(lats.min()), 90.0) if is_north else (-90.0, float(lats.max()))
         return _to_geojson([box(-180, south, 180, north)]), [-180.0, south, 180.0, north]
-    turns = (outline.intersection(box(180 * n, -90, 180 * n + 360, 90)) for n in (-3, -1, 1))
-    parts = [
-        moved
-        for turn, part in zip((-1, 0, 1), turns, strict=True)
-        if isinstance(moved := translate(part, -360 * turn), Polygon) and moved.area > 0
-    ]
+    # pixels whose centres are the poles reach beyond them
+    outline = shapely.make_valid(Polygon(np.stack([lons, lats.clip(-90, 90)], axis=1)))
+    west, south, east, north = outline.bounds
+    if east - west >= 360:
+        return _to_geojson([box(-180, south, 180, north)]), [-180.0, south, 180.0, north]
+    parts = [part for n in (-1, 0, 1) for part in _find_turn(outline, n)]
     bounds = [_wrap(west), south, _wrap(east), north] if len(parts) > 1 else [*parts[0].bounds]
     return _to_geojson(parts), bounds
+
+
+def _find_turn(outline: BaseGeometry, turn: int) -> list[Polygon]:
+    """What of an outline lies in the so many-th turn round the globe, between -180 and 180."""
+    within = outline.intersection(box(360 * turn - 180, -90, 360 * turn + 180, 90))
+    return [
+        translate(part, -360 * turn)
+        for part in shapely.get_parts(within)
+        if isinstance(part, Polygon) and part.area > 0
+    ]
 
 
 def _wrap(lon: float) -> float:
@@ -175,19 +187,29 @@ def _find_type(dataset: DatasetReader) -> str:
     )
 
 
-def _list_bands(dataset: DatasetReader) -> dict[str, Any]:
+def _list_bands(dataset: DatasetReader, grid: Grid) -> dict[str, Any]:
     """Type and no-data value of the pixels: of the asset if all bands agree, else of each."""
     names = [name or f"band {n}" for n, name in enumerate(dataset.descriptions, start=1)]
-    facts = [
-        {"data_type": _word_dtype(dtype), **({} if nodata is None else {"nodata": _word(nodata)})}
-        for dtype, nodata in zip(dataset.dtypes, dataset.nodatavals, strict=True)
-    ]
-    size = float(np.sqrt(abs(dataset.transform.determinant)))
-    fields: dict[str, Any] = {"raster:spatial_resolution": size} if dataset.crs else {}
+    facts = [_describe_band(dataset, index) for index in range(dataset.count)]
+    size = grid.pixel_size_m
+    fields: dict[str, Any] = {} if size is None else {"raster:spatial_resolution": size}
     if all(fact == facts[0] for fact in facts):
         return {**fields, **facts[0], "bands": [{"name": name} for name in names]}
     bands = [{"name": name, **fact} for name, fact in zip(names, facts, strict=True)]
     return {**fields, "bands": bands}
+
+
+def _describe_band(dataset: DatasetReader, index: int) -> dict[str, Any]:
+    """What the pixels of a band are; values are scale x pixel + offset where the file has those."""
+    nodata, scale, offset = (
+        values[index] for values in (dataset.nodatavals, dataset.scales, dataset.offsets)
+    )
+    return {
+        "data_type": _word_dtype(dataset.dtypes[index]),
+        **({} if nodata is None else {"nodata": _word(nodata)}),
+        **({} if scale == 1 else {"raster:scale": scale}),
+        **({} if offset == 0 else {"raster:offset": offset}),
+    }
 
 
 def _word_dtype(dtype: str) -> str:
