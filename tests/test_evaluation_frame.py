@@ -19,7 +19,7 @@ from geounet.errors import InputError, UsageError
 from geounet.evaluation import EvaluateOptions, evaluate
 from geounet.evaluation import families as registry
 from geounet.evaluation.family import BlockSums, cut_blocks
-from geounet.inference import predict
+from geounet.inference import PredictOptions, predict
 
 NAMES = "a,b,c"
 
@@ -250,6 +250,29 @@ def test_a_model_maps_only_what_counts(images):
     )
     assert len(result.scenes) == 1
     assert result.notes[0].startswith("left out: the area")
+
+
+@pytest.mark.parametrize("bare", ["labels", "image"])
+def test_a_model_maps_all_where_labels_are_taken_pixel_by_pixel(images, bare):
+    test = images / "data" / "test"
+    paths = {"image": test / "images" / "one.tif", "labels": test / "masks" / "one.tif"}
+    bbox = (10, 8, 40, 30) if bare == "image" else (*(UTM @ (10, 30)), *(UTM @ (40, 8)))
+    if bare == "image":
+        pixels = read_raster(paths["image"])
+        paths["image"] = write_raster(images / "bare.tif", pixels, transform=None)
+    else:
+        pixels = read_raster(paths["labels"])
+        paths["labels"] = write_raster(images / "bare.tif", pixels, transform=None)
+    truth, mask = read_raster(test / "masks" / "one.tif")[0], read_raster(images / "one.tif")[0]
+    window = np.s_[8:30, 10:40]
+    expected = np.bincount(truth[window].ravel() * 3 + mask[window].ravel(), minlength=9)
+    options = EvaluateOptions(
+        model=(images / "model-0.safetensors",),
+        bbox=bbox,
+        predict_options=PredictOptions(allow_pixel_size=True),
+    )
+    result = evaluate(paths["image"], paths["labels"], options)
+    assert result.confusion.counts.ravel().tolist() == expected.tolist()
 
 
 def test_labels_that_do_not_fit_are_found_before_anything_is_mapped(images, monkeypatch):

@@ -16,7 +16,7 @@ from geounet.inference import load_models, predict
 from geounet.models import Model
 from geounet.progress import ProgressCallback
 from geounet.raster import Grid, name_of, open_scene
-from geounet.vector import limit_grid, resolve_legend
+from geounet.vector import is_vectors, limit_grid, resolve_legend
 
 
 @contextmanager
@@ -40,11 +40,12 @@ def mapped_jobs(
     with _folder(options.masks) as folder:
         masks = [folder / f"{name_of(image)}.tif" for image, _ in wanted]
         scores = [folder / f"{mask.stem}-scores.tif" if has_scores else None for mask in masks]
-        for (image, _), mask, score in zip(wanted, masks, scores, strict=True):
+        for (image, labels), mask, score in zip(wanted, masks, scores, strict=True):
+            is_cut = _have_places(image, labels)
             how = replace(
                 options.predict_options,
-                aoi=options.aoi,
-                bbox=options.bbox,
+                aoi=options.aoi if is_cut else None,
+                bbox=options.bbox if is_cut else None,
                 scores=score,
                 overwrite=options.overwrite,
             )
@@ -86,8 +87,17 @@ def _choose_images(
     return wanted, [f"left out: {error}" for error in outside]
 
 
-def _read_grid(image: Source) -> Grid:
-    with open_scene(image) as scene:
+def _have_places(image: Source, labels: Source) -> bool:
+    """Whether labels are placed by coordinates, not pixel by pixel, which takes whole masks."""
+    if is_vectors(labels):
+        return True
+    own = _read_grid(labels, allow_palette=True)
+    has_points = own.sensor is not None and own.sensor.gcps_crs is not None
+    return _read_grid(image).crs is not None and (own.crs is not None or has_points)
+
+
+def _read_grid(path: Source, *, allow_palette: bool = False) -> Grid:
+    with open_scene(path, allow_palette=allow_palette) as scene:
         return scene.grid
 
 
