@@ -205,6 +205,19 @@ def test_masks_that_name_no_classes(tmp_path):
         evaluate(mask, vectors, options)
 
 
+def test_a_mask_to_compare_with_must_mean_the_same(tmp_path):
+    """Swapped names: values would be compared that mean other classes."""
+    labels = random_classes(1)
+    mask = write_mask(tmp_path / "a.tif", labels)
+    swapped = make_classes(["field", "lake", "road"])
+    other = write_mask(tmp_path / "b.tif", np.array([0, 2, 1], "uint8")[labels % 3], swapped)
+    truth = write_raster(tmp_path / "l.tif", labels, nodata=255)
+    with pytest.raises(InputError, match=r"b\.tif and .*a\.tif name different classes"):
+        evaluate(mask, truth, EvaluateOptions(compare=(other,)))
+    declared = EvaluateOptions(compare=(other,), classes="field,road,lake")
+    assert evaluate(mask, truth, declared).values["oa"].value == 1
+
+
 def test_nothing_labelled_gives_no_number(tmp_path):
     mask = write_mask(tmp_path / "m.tif", random_classes(1))
     truth = write_raster(tmp_path / "l.tif", np.full(GRID.shape, 9, "uint8"), nodata=9)

@@ -31,6 +31,7 @@ from geounet.evaluation.results import (
     SceneEvaluation,
 )
 from geounet.evaluation.shared_classes import (
+    check_compared,
     compare_names,
     find_legend,
     find_mask_options,
@@ -166,6 +167,7 @@ def _find_legends(
         labels = replace(labels, separate_px=0)
     mask = find_mask_options([job.mask for job in jobs], legend.classes)
     others = [job.other for job in jobs if job.other is not None]
+    check_compared(others, jobs[0].mask, options)
     other = find_mask_options(others, legend.classes) if others else mask
     return Legends(legend.classes, labels, mask, other)
 

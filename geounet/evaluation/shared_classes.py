@@ -41,6 +41,24 @@ def find_legend(pairs: Pairs, grids: Sequence[Grid], options: EvaluateOptions) -
     return _find_classes(pairs, labels, grids, options)
 
 
+def check_compared(
+    others: Sequence[str | Path], first: str | Path, options: EvaluateOptions
+) -> None:
+    """Nothing, unless masks to compare with call their values by other names than the first mask.
+
+    Raises:
+        InputError: they do; values would be compared that mean other classes.
+    """
+    classes = None if options.classes else read_classes(first)
+    for other in others if classes is not None else ():
+        theirs = read_classes(other)
+        if theirs is not None and _list_names(theirs) != _list_names(classes):
+            raise InputError(
+                f"--compare {other} and {first} name different classes; if their values mean the "
+                "same, name the classes with --classes"
+            )
+
+
 def find_mask_options(masks: Sequence[str | Path], classes: Sequence[ClassInfo]) -> LabelOptions:
     """How masks show the classes: by their numbers, or as 0 and 255.
 
