@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from geounet.cli import parameters as p
 from geounet.cli.bars import progress_bars
+from geounet.cli.parameters import files, outputs
 from geounet.errors import ResourceError, UsageError
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ WIDTH, EPOCHS = 32, 6
 
 
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Where to work; made new.")] = Path("geounet-demo"),
-    overwrite: p.Overwrite = False,
-    quiet: p.Quiet = False,
+    folder: files.DemoFolder = Path("geounet-demo"),
+    overwrite: outputs.Overwrite = False,
+    quiet: outputs.Quiet = False,
 ) -> None:
     """Make a landscape, learn it, map another one, and show how well that went.
 
@@ -59,8 +59,8 @@ def demo(
 
 def _run(folder: Path, progress: ProgressCallback) -> Iterator[str]:
     """Do it all; yields what to say."""
-    from geounet.cli.evaluate import describe as describe_evaluation
-    from geounet.cli.predict import describe as describe_prediction
+    from geounet.cli.evaluation_text import describe as describe_evaluation
+    from geounet.cli.prediction_text import describe as describe_prediction
     from geounet.cli.train import describe as describe_training
     from geounet.evaluation import EvaluateOptions, evaluate
     from geounet.inference import PredictOptions, predict

@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from geounet import __version__
-from geounet.cli import parameters as p
 from geounet.cli.checkup import (
     Problem,
     check_engines,
@@ -23,15 +22,14 @@ from geounet.cli.checkup import (
     list_packages,
     time_disk,
 )
+from geounet.cli.parameters import files, outputs
 from geounet.cli.summary import print_json, size_text
 from geounet.errors import ResourceError
 
 
 def doctor(
-    no_speed: Annotated[
-        bool, typer.Option("--no-speed", help="Leave out the speed test of about ten seconds.")
-    ] = False,
-    json: p.Json = False,
+    no_speed: files.NoSpeed = False,
+    json: outputs.Json = False,
 ) -> None:
     """Say what this machine has for geounet: versions, devices, engines, formats, speed.
 

@@ -2,97 +2,32 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
-import typer
-
-from geounet.cli import parameters as p
 from geounet.cli.bars import progress_bars
-from geounet.cli.summary import print_json, share, size_text
+from geounet.cli.parameters import exporting, files, inputs, outputs
+from geounet.cli.parameters.collecting import collect
+from geounet.cli.summary import print_summary, share, size_text
 from geounet.models.export_options import ExportOptions
-
-FORM = "Form"
-CHECKS = "Checks"
 
 if TYPE_CHECKING:
     from geounet.evaluation import ExportSummary, Int8Loss
 
 
 def export(
-    model: Annotated[Path, typer.Argument(help="Model file of geounet train.")],
-    output: Annotated[
-        Path,
-        typer.Argument(
-            help="The file: .onnx (ONNX), .pt2 (torch.export) or .xml (OpenVINO, with a .bin)."
-        ),
-    ],
-    normalisation: Annotated[
-        Literal["inside", "outside"],
-        typer.Option(
-            help="inside: the file takes the scene's values as they are; outside: (value - mean) / "
-            "deviation of each band.",
-            rich_help_panel=FORM,
-        ),
-    ] = ExportOptions.normalisation,
-    activation: Annotated[
-        Literal["softmax", "none"],
-        typer.Option(
-            help="softmax: the file gives probabilities; none: scores before softmax.",
-            rich_help_panel=FORM,
-        ),
-    ] = ExportOptions.activation,
-    tile: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="PX",
-            show_default="any multiple of the model's stride",
-            help="Fix height and width of the input, as the QGIS plugin Deepness needs it.",
-            rich_help_panel=FORM,
-        ),
-    ] = ExportOptions.tile,
-    int8: Annotated[
-        bool,
-        typer.Option(
-            "--int8",
-            help="Quantise to 8 bits, calibrated on windows of the scenes; says what it costs.",
-            rich_help_panel=FORM,
-        ),
-    ] = ExportOptions.int8,
-    scene: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--scene",
-            metavar="IMAGE",
-            show_default="random images only",
-            help="Also compare on windows of this image; repeat it for several.",
-            rich_help_panel=CHECKS,
-        ),
-    ] = None,
-    labels: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--labels",
-            "-l",
-            metavar="LABELS",
-            show_default="the float32 mask",
-            help="Labels of the scenes, by which to tell what --int8 costs.",
-            rich_help_panel=CHECKS,
-        ),
-    ] = None,
-    bands: p.Bands = None,
-    tolerance: Annotated[
-        float,
-        typer.Option(
-            metavar="X",
-            help="Largest difference of a probability from torch's; above it nothing is kept.",
-            rich_help_panel=CHECKS,
-        ),
-    ] = ExportOptions.tolerance,
-    overwrite: p.Overwrite = ExportOptions.overwrite,
-    json: p.Json = False,
-    quiet: p.Quiet = False,
+    model: files.TrainedModel,
+    output: files.Exported,
+    normalisation: exporting.Normalisation = ExportOptions.normalisation,
+    activation: exporting.Activation = ExportOptions.activation,
+    tile: exporting.Tile = ExportOptions.tile,
+    int8: exporting.Int8 = ExportOptions.int8,
+    scenes: exporting.Scenes = None,
+    labels: exporting.Labels = None,
+    bands: inputs.Bands = None,
+    tolerance: exporting.Tolerance = ExportOptions.tolerance,
+    overwrite: outputs.Overwrite = ExportOptions.overwrite,
+    json: outputs.Json = False,
+    quiet: outputs.Quiet = False,
 ) -> None:
     """Write a model for other tools, compared with torch before it is kept.
 
@@ -100,25 +35,12 @@ def export(
     info read it as they read the model. ONNX files also tell the QGIS plugin Deepness all that it
     would ask for.
     """
-    options = ExportOptions(
-        normalisation=normalisation,
-        activation=activation,
-        tile=tile,
-        tolerance=tolerance,
-        int8=int8,
-        scenes=tuple(scene or ()),
-        labels=None if labels is None else tuple(labels),
-        bands=bands,
-        overwrite=overwrite,
-    )
+    options = collect(ExportOptions, locals())
     from geounet.evaluation import export as export_model
 
     with progress_bars(quiet=quiet) as progress:
         summary = export_model(model, output, options, progress)
-    if json:
-        print_json(summary)
-    if not quiet:
-        typer.echo(describe(summary), err=True)
+    print_summary(summary, describe(summary), json=json, quiet=quiet)
 
 
 def describe(summary: ExportSummary) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from geounet.cli import parameters as p
+from geounet.cli.parameters import files, inputs, outputs
 from geounet.cli.summary import print_json
 from geounet.errors import InputError, ModelError
 
@@ -36,25 +36,12 @@ WORDS = {
 
 
 def info(
-    file: Annotated[
-        str, typer.Argument(help="A raster, or a model: .safetensors, .onnx, .pt2 or .xml.")
-    ],
-    model: Annotated[
-        Path | None,
-        typer.Option("--model", "-m", help="Also say whether this model fits the raster."),
-    ] = None,
-    bands: p.Bands = None,
-    stac: Annotated[
-        Path | None,
-        typer.Option(
-            "--stac",
-            metavar="ITEM.json",
-            help="Also describe it as an Item of STAC here: a model with the Machine Learning "
-            "Model extension, a mask with its classes and grid.",
-        ),
-    ] = None,
-    overwrite: p.Overwrite = False,
-    json: p.Json = False,
+    file: files.RasterOrModel,
+    model: files.FittingModel = None,
+    bands: inputs.Bands = None,
+    stac: files.InfoItem = None,
+    overwrite: outputs.Overwrite = False,
+    json: outputs.Json = False,
 ) -> None:
     """Say what a raster or a model is, and whether the two fit."""
     if _is_model(file):

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
 from geounet.cli.boundary import hide_secrets
+from geounet.cli.jobs import Job, Work
 from geounet.cli.summary import print_json
 from geounet.errors import GeounetError, InputError, Interrupted, ModelError, UsageError
 
 if TYPE_CHECKING:
-    from geounet.inference import PredictOptions, PredictSummary, Shard, ShardSummary
+    from geounet.inference import PredictSummary, Shard, ShardSummary
     from geounet.progress import ProgressCallback
-
-Job = tuple[str | tuple[str, ...], Path]
-"""An image, or the files of a stack, with its mask."""
 
 Summary = TypeVar("Summary")
 
 
-def parse_shard(text: str) -> Shard:
+def _parse_shard(text: str) -> Shard:
     """`0/3` -> the first of three shares.
 
     Raises:
@@ -58,10 +55,10 @@ def find_share(
         return None
     if dry_run or verify:
         raise UsageError("--shard computes parts only; leave --dry-run and --verify out")
-    return parse_shard(shard)
+    return _parse_shard(shard)
 
 
-def work_off(
+def _work_off(
     jobs: Sequence[Job], work: Callable[[int, Job], Summary], stop: Event
 ) -> tuple[list[Summary], list[GeounetError]]:
     """Do the work of each scene, by its number; one that fails does not stop the others.
@@ -82,18 +79,18 @@ def work_off(
         except (InputError, ModelError, UsageError) as error:
             if len(jobs) == 1:
                 raise
-            add_failure(failures, error)
-    return summaries, head_failures(failures, len(jobs))
+            _add_failure(failures, error)
+    return summaries, _head_failures(failures, len(jobs))
 
 
-def add_failure(failures: list[GeounetError], error: GeounetError) -> None:
+def _add_failure(failures: list[GeounetError], error: GeounetError) -> None:
     """Note what a scene failed with, and say it, unless all fail alike."""
     if str(error) not in map(str, failures):  # one that concerns no single image
         typer.echo(f"error: {hide_secrets(str(error))}", err=True)
     failures.append(error)
 
 
-def head_failures(failures: list[GeounetError], scenes: int) -> list[GeounetError]:
+def _head_failures(failures: list[GeounetError], scenes: int) -> list[GeounetError]:
     """The same, headed by how many of the scenes failed."""
     if not failures:
         return []
@@ -101,43 +98,47 @@ def head_failures(failures: list[GeounetError], scenes: int) -> list[GeounetErro
 
 
 def predict_shards(
-    jobs: Sequence[Job],
-    model: list[Path],
-    options: PredictOptions,
-    shard: Shard,
-    progress: ProgressCallback,
-    stop: Event,
+    work: Work, shard: Shard, progress: ProgressCallback, stop: Event
 ) -> tuple[list[ShardSummary], list[GeounetError]]:
     """Compute a share of the parts of all scenes."""
     from geounet.inference import load_models, predict_shard
 
-    loaded = load_models(model)
+    loaded, options = load_models(work.models), work.options
 
-    def work(number: int, job: Job) -> ShardSummary:
+    def compute(number: int, job: Job) -> ShardSummary:
         image, output = job
         return predict_shard(image, loaded, output, shard, options, progress, stop, scene=number)
 
-    return work_off(jobs, work, stop)
+    return _work_off(work.jobs, compute, stop)
 
 
-def predict_on_cluster(
-    jobs: Sequence[Job],
-    model: list[Path],
-    options: PredictOptions,
-    progress: ProgressCallback,
-    stop: Event,
+def predict_all(
+    work: Work, progress: ProgressCallback, stop: Event
 ) -> tuple[list[PredictSummary], list[GeounetError]]:
-    """Map all scenes on a cluster."""
+    """Map all scenes, here or on a cluster."""
+    from geounet.inference import load_models, predict
+
+    if work.options.cluster is not None:
+        return _predict_on_cluster(work, progress, stop)
+    loaded, options = load_models(work.models), work.options
+    return _work_off(
+        work.jobs, lambda _, job: predict(job[0], loaded, job[1], options, progress, stop), stop
+    )
+
+
+def _predict_on_cluster(
+    work: Work, progress: ProgressCallback, stop: Event
+) -> tuple[list[PredictSummary], list[GeounetError]]:
     from geounet.inference import PredictSummary, predict_scenes
 
     summaries: list[PredictSummary] = []
     failures: list[GeounetError] = []
-    for ended in predict_scenes(jobs, model, options, progress, stop):
+    for ended in predict_scenes(work.jobs, work.models, work.options, progress, stop):
         if isinstance(ended, PredictSummary):
             summaries.append(ended)
         else:
-            add_failure(failures, ended)
-    return summaries, head_failures(failures, len(jobs))
+            _add_failure(failures, ended)
+    return summaries, _head_failures(failures, len(work.jobs))
 
 
 def report_shards(

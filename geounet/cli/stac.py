@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geounet.cli.many import Job
 from geounet.errors import UsageError
 
 if TYPE_CHECKING:
+    from geounet.cli.jobs import Job
     from geounet.inference import PredictSummary
     from geounet.raster import StacItem
 

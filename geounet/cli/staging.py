@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geounet.cli.many import Job
 from geounet.errors import ResourceError, UsageError
 
 if TYPE_CHECKING:
+    from geounet.cli.jobs import Job
     from geounet.inference import PredictSummary
 
 

@@ -17,6 +17,14 @@ def print_json(content: object) -> None:
     typer.echo(json.dumps(_to_json(content), indent=2, allow_nan=False))
 
 
+def print_summary(summary: object, text: str, *, json: bool, quiet: bool) -> None:
+    """What a command has done: for programs on stdout; for people, if there is text, on stderr."""
+    if json:
+        print_json(summary)
+    if text and not quiet:
+        typer.echo(text, err=True)
+
+
 def share(part: float, whole: float) -> str:
     """A share in percent, for people."""
     return f"{100 * part / whole:.1f} %"
