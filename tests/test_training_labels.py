@@ -12,6 +12,7 @@ from PIL import Image
 from pyproj import CRS
 from rasters import UTM, read_raster, write_raster
 
+from geounet.classes import make_classes
 from geounet.errors import InputError, UsageError
 from geounet.evaluation import EvaluateOptions, evaluate
 from geounet.raster import Grid, dump_classes, pixel_grid
@@ -118,6 +119,16 @@ def test_palettes_are_read_by_colour_where_colours_are_declared(tmp_path):
     one = write_palette(tmp_path / "one.png", np.zeros(GRID.shape), [[10, 200, 30]])
     values, _ = read(one, COLOURED)
     assert (values == 2).all()
+
+
+@pytest.mark.parametrize("names", ["land,roof,lawn", "land,water,lawn", "sea,roof,water"])
+def test_palettes_are_read_by_number_where_names_alone_are_declared(tmp_path, names):
+    water = make_classes(["water"])[0].rgb  # the colour that geounet picks, too
+    path = write_palette(tmp_path / "l.png", TRUTH, [(1, 2, 3), water, (4, 5, 6)])
+    values, legend = read(path, names)
+    assert (values == TRUTH).all()
+    values, _ = read(path, legend.classes)  # of a map, whose colours were picked
+    assert (values == TRUTH).all()
 
 
 def test_palettes_that_contradict_the_classes_are_refused(tmp_path):

@@ -81,7 +81,7 @@ def resolve_legend(
     if isinstance(declared, str):
         classes, options = _declare(declared, sources, grids, options)
     else:
-        classes = check_classes(declared)
+        classes, options = check_classes(declared), replace(options, colours_said=False)
     return _find_threshold(classes, sources, options)
 
 
@@ -90,7 +90,8 @@ def _declare(
 ) -> tuple[tuple[ClassInfo, ...], LabelOptions]:
     """The declared classes, with a background if one is needed, and what labels hold for them."""
     declaration = parse_declaration(declared)
-    options = replace(options, mapping=declaration.mapping or options.mapping)
+    mapping = declaration.mapping or options.mapping
+    options = replace(options, mapping=mapping, colours_said=bool(declaration.colours))
     classes = declaration.make_classes(first=1 if options.sparse else 0)
     if options.sparse or BACKGROUND in declaration.names or not all(map(is_vectors, sources)):
         return classes, options

@@ -97,7 +97,7 @@ def reads_by_colour(
     """Whether the colours of a palette image tell the classes, and not its pixels' numbers.
 
     So it is if labels are mapped by colour, or if the palette has colours of the classes, but at
-    other numbers than theirs.
+    other numbers than theirs: all of them, unless the colours were said of these labels.
 
     Raises:
         InputError: some colours are those of the classes, and others contradict them.
@@ -108,6 +108,8 @@ def reads_by_colour(
         return True
     first = {to_code(colour): index for index, colour in reversed(list(palette.items()))}
     found = {i: c for c in classes if (i := first.get(to_code(c.colour))) is not None}
+    if len(found) < len(classes) and not options.colours_said:
+        return False  # two colours may be the same by chance
     if any(index != item.value for index, item in found.items()):
         return True
     contradicted = [

@@ -29,6 +29,8 @@ class LabelOptions:
             they hold a class per value or colour (`resolve_legend` sets 128 for masks of 0 to 255).
         mapping: pairs of what the labels hold and the name of the class that it means; none: what
             classes say of themselves, their value, colour and name.
+        colours_said: the colours of the classes were said of these labels; otherwise they were
+            picked, or are those of a map, and count only where a palette has all of them.
     """
 
     class_field: str | None = None
@@ -38,6 +40,7 @@ class LabelOptions:
     sparse: bool = False
     threshold: float | None = None
     mapping: tuple[tuple[str, str], ...] = ()
+    colours_said: bool = True
 
     def __post_init__(self) -> None:
         if self.line_width_m is not None and not 0 < self.line_width_m < float("inf"):
