@@ -14,8 +14,8 @@ import torch
 
 from geounet.cli.app import app
 from geounet.cli.boundary import run
-from geounet.cli.checkup import machine, packages, speed, trying
-from geounet.cli.doctor import describe, examine
+from geounet.cli.checkup import examine, machine, packages, speed, trying
+from geounet.cli.doctor import describe
 
 
 @pytest.fixture(scope="module")

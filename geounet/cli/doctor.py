@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import typer
 
-from geounet import __version__
-from geounet.cli.checkup import (
-    Problem,
-    check_engines,
-    describe_machine,
-    explain_choice,
-    foresee_scene,
-    list_devices,
-    list_drivers,
-    list_libraries,
-    list_packages,
-    time_disk,
-)
 from geounet.cli.parameters import files, outputs
 from geounet.cli.summary import print_json, size_text
 from geounet.errors import ResourceError
@@ -35,6 +20,8 @@ def doctor(
 
     Exits with 5 if geounet could not predict here.
     """
+    from geounet.cli.checkup import examine
+
     facts = examine(is_timed=not no_speed)
     if json:
         print_json(facts)
@@ -45,31 +32,6 @@ def doctor(
         raise ResourceError(
             f"geounet cannot predict here; {facts['reason']}; mend it, or install geounet anew"
         )
-
-
-def examine(*, is_timed: bool) -> dict[str, Any]:
-    """All facts, ready for JSON; what cannot be found out is said so."""
-    packages, engines = list_packages(), check_engines(is_timed=is_timed)
-    disk = time_disk() if is_timed else Problem("not timed")
-    broken = [x for x in packages if x.extra is None and x.problem is not None]
-    chosen = [engine for engine in engines if engine.is_chosen and engine.problem is None]
-    reasons = [f"{x.name}: {x.problem}" for x in broken]
-    reasons += [f"{x.name}: {x.problem}" for x in engines if x.problem is not None]
-    can_predict = bool(chosen) and "rasterio" not in [x.name for x in broken]
-    return {
-        "geounet": __version__,
-        "libraries": list_libraries(),
-        "packages": [dataclasses.asdict(package) for package in packages],
-        "machine": describe_machine(Path.cwd()),
-        "devices": [dataclasses.asdict(device) for device in list_devices()],
-        "engines": [dataclasses.asdict(engine) for engine in engines],
-        "engine_reason": explain_choice(engines),
-        "formats": list_drivers(),
-        "disk": None if isinstance(disk, Problem) else dataclasses.asdict(disk),
-        "scene_s": foresee_scene(engines, disk),
-        "can_predict": can_predict,
-        "reason": None if can_predict else "; ".join(reasons[:2]),
-    }
 
 
 def describe(facts: dict[str, Any]) -> Iterator[str]:

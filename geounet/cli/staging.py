@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -41,8 +39,7 @@ class Staging:
         url = None if path is None else find_s3(path)
         if url is None:
             return path
-        digest = hashlib.sha256(url.encode()).hexdigest()[:16]
-        folder = self.folder or Path(tempfile.gettempdir()) / f"geounet-{digest}"
+        folder = self.folder or _find_temporary(url)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -105,6 +102,15 @@ class Staging:
                 with suppress(OSError):  # it holds more
                     file.parent.rmdir()
         return replace(summary, notes=(*summary.notes, *notes))
+
+
+def _find_temporary(url: str) -> Path:
+    """A folder for temporary files, the same for the same address."""
+    import hashlib
+    import tempfile
+
+    digest = hashlib.sha256(url.encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"geounet-{digest}"
 
 
 def refuse_s3(**paths: Path | None) -> None:

@@ -1,11 +1,1 @@
-from .machine import describe_machine as describe_machine
-from .machine import list_devices as list_devices
-from .machine import list_drivers as list_drivers
-from .packages import list_libraries as list_libraries
-from .packages import list_packages as list_packages
-from .speed import check_engines as check_engines
-from .speed import explain_choice as explain_choice
-from .speed import foresee_scene as foresee_scene
-from .speed import time_disk as time_disk
-from .trying import Problem as Problem
-from .trying import attempt as attempt
+from .examination import examine as examine
