@@ -36,8 +36,9 @@ from geounet.inference.beginning import outline_run
 from geounet.inference.board import Board, Task
 from geounet.inference.cluster import Cluster, make_call, parse_cluster, plan_local
 from geounet.inference.job import lock_job, open_job
+from geounet.inference.orders import Order, PartsDone, make_order
 from geounet.inference.preparation import prepare
-from geounet.inference.worker import Order, PartsDone, Place, compute_parts, pack
+from geounet.inference.worker import Place, compute_parts, pack
 from geounet.raster import Window
 
 distributed = pytest.importorskip("distributed")
@@ -211,7 +212,7 @@ def test_no_geounet_on_a_worker(client, monkeypatch):
 @pytest.fixture
 def job(tmp_path, scene, model):
     """An order whose job is begun."""
-    order = driving.make_order(str(scene), (str(model),), tmp_path / "mask.tif", PLAIN, 1)
+    order = make_order(str(scene), tmp_path / "mask.tif", (str(model),), PLAIN, 1)
     with prepare(scene, model, PLAIN) as prepared, lock_job(order.output) as lock:
         outline = outline_run(prepared, PLAIN)
         open_job(lock, *outline, overwrite=False)

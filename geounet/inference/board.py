@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from geounet import __version__
 from geounet.errors import ResourceError
 from geounet.inference.cluster import Cluster, make_call, refuse_version
-from geounet.inference.worker import PartsDone, Work, pack
+from geounet.inference.orders import PartsDone
+from geounet.inference.worker import Work, pack
 from geounet.raster import Window
 
 if TYPE_CHECKING:

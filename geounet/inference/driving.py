@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
-from copy import copy
-from dataclasses import dataclass, field, replace
+from contextlib import closing
+from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from threading import Event
-from typing import Any
-
-import torch
 
 from geounet.errors import (
     GeounetError,
@@ -23,102 +16,52 @@ from geounet.errors import (
     ModelError,
     UsageError,
 )
-from geounet.inference.beginning import Begun, begin_run
 from geounet.inference.board import Board, Result, Task
 from geounet.inference.cluster import open_cluster
-from geounet.inference.engine import Engine
-from geounet.inference.finishing import finish_run, resume_parts
-from geounet.inference.following import Polygons, start_polygons
-from geounet.inference.job import lock_job
+from geounet.inference.finishing import finish_run
 from geounet.inference.loading import ModelLike, load_models
 from geounet.inference.options import PredictOptions
-from geounet.inference.preparation import ImageLike, Prepared, check_outputs, prepare_all
-from geounet.inference.runtime import Runtime
-from geounet.inference.summary import PredictSummary, summarize
-from geounet.inference.worker import Order, Outlined, PartsDone, compute_parts, outline_scene
+from geounet.inference.orders import Outlined, locate_models, make_order
+from geounet.inference.scene_work import Job, SceneWork, open_scene_work
+from geounet.inference.summary import PredictSummary
+from geounet.inference.worker import compute_parts, outline_scene
 from geounet.models import Model
 from geounet.progress import Progress, ProgressCallback, ignore_progress
-from geounet.raster import Window, find_local
+from geounet.raster import Window
 
 UNASSEMBLED = 3
 """Scenes whose parts may lie on disk while the one before them is assembled."""
 
-Job = tuple[ImageLike, Path]
-"""A scene and its mask."""
 
-
-@dataclass(eq=False)
-class SceneWork:
-    """A scene on its way, from its outline to its outputs.
+@dataclass
+class Tally:
+    """Pixels of parts, of all scenes.
 
     Attributes:
-        order: what workers are told.
-        outputs: files by kind.
-        polygons: that follow its parts.
-        stack: holds its file open, and its lock.
-        prepared: what is known of it here.
-        started: when.
-        begun: its run, once a worker has outlined it.
-        missing: parts that are not on disk.
-        resumed: parts that were there.
-        peak_memory_bytes: of the worker that held most.
-        prepare_s: seconds that preparing it has taken here.
-        is_assembling: its outputs are being made.
+        scenes: how many there are.
+        begun: those that are begun.
+        known_px: pixels to be computed of these.
+        done_px: pixels that were computed.
     """
 
-    order: Order
-    outputs: dict[str, Path]
-    polygons: Polygons
-    stack: ExitStack
-    prepared: Prepared
-    started: float
-    begun: Begun | None = None
-    missing: set[Window] = field(default_factory=set)
-    resumed: int = 0
-    peak_memory_bytes: int = 0
-    prepare_s: float = 0.0
-    is_assembling: bool = False
+    scenes: int
+    begun: int = 0
+    known_px: int = 0
+    done_px: int = 0
 
-    def begin(self, outlined: Outlined, options: PredictOptions) -> list[Window]:
-        """Begin the job as a worker has outlined it; gives the parts that are missing."""
-        started = time.perf_counter()
-        prepared = self.prepared._replace(engine=pose_engine(self.prepared.engine, outlined))
-        cut = outlined.outline.cut
-        tile_shape = (cut["tile_shape"][0], cut["tile_shape"][1])
-        plan = replace(prepared.plan, tile_shape=tile_shape, batch=cut["batch"])
-        prepared = prepared._replace(plan=replace(plan, part_rows=cut["part_rows"]))
-        lock = self.stack.enter_context(lock_job(self.outputs["mask"]))
-        self.begun = begin_run(
-            self.order.image, prepared, self.outputs, options, outlined.outline, lock
-        )
-        self.begun.run.watch.seconds["prepare"] = self.prepare_s + time.perf_counter() - started
-        missing = self.begun.find_missing()
-        self.missing, self.resumed = set(missing), len(self.begun.parts) - len(missing)
-        if not self.begun.is_finished:
-            resume_parts(self.begun, missing, self.polygons)
-        return missing
+    @property
+    def expected_px(self) -> int:
+        """Pixels to be computed of all scenes: those to come are taken to be like those begun."""
+        return round(self.known_px / max(1, self.begun) * self.scenes)
 
-    def keep(self, parts: Sequence[Window], draft: str, done: PartsDone) -> None:
-        """Make drafts the parts."""
-        if self.begun is None:
-            return
-        run = self.begun.run
-        for part in parts:
-            run.job.publish_draft(self.outputs, part, draft)
-            self.missing.remove(part)
-            self.polygons.add(part)
-        run.counts += done.counts
-        run.tiles += done.tiles
-        run.tiles_skipped += done.tiles_skipped
-        for stage, seconds in done.stage_s.items():
-            run.watch.seconds[stage] = run.watch.seconds.get(stage, 0.0) + seconds
-        self.peak_memory_bytes = max(self.peak_memory_bytes, done.peak_memory_bytes)
+    def add_scene(self, missing: Sequence[Window]) -> None:
+        """Know of a scene that these parts of it are missing."""
+        self.begun += 1
+        self.known_px += sum(part.area for part in missing)
 
-    def discard(self, parts: Sequence[Window], draft: str) -> None:
-        """Remove drafts that came too late."""
-        if self.begun is not None:
-            for part in parts:
-                self.begun.run.job.discard_draft(self.outputs, part, draft)
+    def add_done(self, parts: Sequence[Window]) -> None:
+        """Know that these parts were computed."""
+        self.done_px += sum(part.area for part in parts)
 
 
 @dataclass
@@ -131,11 +74,10 @@ class Driver:
         model_files: where workers find them.
         options: how.
         jobs: scenes that are not begun.
-        count: of all scenes.
+        tally: of the pixels of all scenes.
+        progress: told of them.
         scenes: on their way.
-        done_px: pixels of parts that were computed.
-        known_px: pixels of parts to be computed, of scenes that are begun.
-        begun_count: scenes that are.
+        ended: what is to be given of those that have ended.
     """
 
     board: Board
@@ -143,12 +85,9 @@ class Driver:
     model_files: tuple[str, ...]
     options: PredictOptions
     jobs: Iterator[Job]
-    count: int
+    tally: Tally
     progress: ProgressCallback
     scenes: list[SceneWork] = field(default_factory=list)
-    done_px: int = 0
-    known_px: int = 0
-    begun_count: int = 0
     ended: list[PredictSummary | GeounetError] = field(default_factory=list)
 
     def drive(self, stop: Event | None) -> Generator[PredictSummary | GeounetError]:
@@ -196,23 +135,10 @@ class Driver:
                 self._fail(None, error)
 
     def _open_scene(self, job: Job) -> None:
-        image, output = job
-        started = time.perf_counter()
-        outputs = check_outputs(image, output, self.options)
-        with ExitStack() as stack:
-            polygons = stack.enter_context(start_polygons(self.options))
-            prepared = stack.enter_context(_prepare_here(image, self.models, self.options))
-            order = make_order(image, self.model_files, output, self.options, self.share)
-            kept = stack.pop_all()
-        scene = SceneWork(order, outputs, polygons, kept, prepared, started)
-        scene.prepare_s = time.perf_counter() - started
+        order = make_order(*job, self.model_files, self.options, self.board.cluster.share)
+        scene = open_scene_work(job, order, self.models, self.options)
         self.scenes.append(scene)
         self.board.fresh.append(Task(outline_scene, order, scene))
-
-    @property
-    def share(self) -> int:
-        """Processes that share a run's memory."""
-        return self.board.cluster.share
 
     def _take(self, result: Result) -> None:
         scene, task = result.task.owner, result.task
@@ -231,8 +157,7 @@ class Driver:
 
     def _begin(self, scene: SceneWork, outlined: Outlined) -> None:
         missing = scene.begin(outlined, self.options)
-        self.begun_count += 1
-        self.known_px += sum(part.area for part in missing)
+        self.tally.add_scene(missing)
         for part in missing:
             self.board.fresh.append(Task(compute_parts, scene.order, scene, (part,)))
         self._report()
@@ -243,7 +168,7 @@ class Driver:
             scene.discard(parts, result.draft)
             return
         scene.keep(parts, result.draft, result.value)
-        self.done_px += sum(part.area for part in parts)
+        self.tally.add_done(parts)
         self._report()
         self._assemble_if_whole(scene)
 
@@ -253,7 +178,7 @@ class Driver:
         begun, scene.is_assembling = scene.begun, True
 
         def relay(progress: Progress) -> None:  # bars are drawn by one thread
-            if self.count == 1:
+            if self.tally.scenes == 1:
                 self.board.wake(lambda: self.progress(progress))
 
         future = self.assembler.submit(finish_run, begun, self.options, scene.polygons, relay)
@@ -267,15 +192,13 @@ class Driver:
             return
         if error is not None:
             raise error
-        if scene.begun is not None:
-            elapsed = time.perf_counter() - scene.started
-            summary = summarize(scene.begun.run, self.options, scene.resumed, elapsed)
-            peak = max(summary.peak_memory_bytes, scene.peak_memory_bytes)
-            self.ended.append(replace(summary, peak_memory_bytes=peak))
+        summary = scene.summarize(self.options)
+        if summary is not None:
+            self.ended.append(summary)
         self._close(scene)
 
     def _fail(self, scene: SceneWork | None, error: GeounetError) -> None:
-        if self.count == 1:
+        if self.tally.scenes == 1:
             raise error
         self.ended.append(error)
         if scene is not None:
@@ -287,10 +210,10 @@ class Driver:
         scene.stack.close()
 
     def _report(self) -> None:
-        """One bar over all workers; the pixels of scenes to come are guessed by those known."""
-        total = round(self.known_px / max(1, self.begun_count) * self.count)
+        """One bar over all workers."""
         values = {"workers": float(len(self.board.workers))}
-        self.progress(Progress("predict", self.done_px, total, "px", values))
+        done, expected = self.tally.done_px, self.tally.expected_px
+        self.progress(Progress("predict", done, expected, "px", values))
 
     def _end_gently(self) -> None:
         """Wait for the parts that workers are at.
@@ -304,11 +227,9 @@ class Driver:
             for result in self.board.wait():
                 self._take(result)
             self.board.empty()
-        done = self.done_px
-        total = round(self.known_px / max(1, self.begun_count) * self.count)
         raise Interrupted(
-            f"stopped: {done} of about {total} pixels are done, and kept in the parts folders of "
-            "what is unfinished; the same command goes on from there"
+            f"stopped: {self.tally.done_px} of about {self.tally.expected_px} pixels are done, and "
+            "kept in the parts folders of what is unfinished; the same command goes on from there"
         )
 
 
@@ -338,59 +259,12 @@ def predict_scenes(
     """
     if options.cluster is None:
         raise UsageError("no cluster is named; give the address of a scheduler, or local")
-    files = _locate_models(model)
+    files = locate_models(model)
     models = load_models(list(files))
     with open_cluster(options.cluster, options) as cluster:
         driver = Driver(
             board=Board(cluster), models=models, model_files=files, options=options,
-            jobs=iter(jobs), count=len(jobs), progress=progress,
+            jobs=iter(jobs), tally=Tally(len(jobs)), progress=progress,
         )  # fmt: skip
         with closing(driver.drive(stop)) as ended:
             yield from ended
-
-
-def make_order(
-    image: ImageLike, models: tuple[str, ...], output: Path, options: PredictOptions, share: int
-) -> Order:
-    """A scene as workers are told of it: with paths that do not depend on a current folder."""
-    files: ImageLike = (
-        _locate(image) if isinstance(image, str | Path) else [_locate(one) for one in image]
-    )
-    options = replace(
-        options,
-        aoi=None if options.aoi is None else _locate(options.aoi),
-        confidence=options.confidence and options.confidence.absolute(),
-        scores=options.scores and options.scores.absolute(),
-        polygons=None,
-        cluster=None,
-    )
-    return Order(files, models, output.absolute(), options, share)
-
-
-def pose_engine(engine: Engine, outlined: Outlined) -> Engine:
-    """The engine that a worker has outlined, as far as others ask about it; it computes nothing."""
-    posed: Any = copy(engine)
-    posed.name = outlined.engine
-    posed.runtime = Runtime(torch.device(outlined.device), outlined.precision)  # type: ignore[arg-type]
-    return posed  # type: ignore[no-any-return]
-
-
-def _locate(path: str | Path) -> str:
-    return os.fspath(path) if find_local(path) is None else os.fspath(Path(path).absolute())
-
-
-def _locate_models(model: ModelLike | Sequence[ModelLike]) -> tuple[str, ...]:
-    given = [model] if isinstance(model, str | Path | Model) else list(model)
-    if any(isinstance(one, Model) for one in given):
-        raise UsageError("workers load the model by themselves; give its file, not the model")
-    return tuple(_locate(one) for one in given if not isinstance(one, Model))
-
-
-@contextmanager
-def _prepare_here(
-    image: ImageLike, models: list[Model], options: PredictOptions
-) -> Iterator[Prepared]:
-    """What this process needs to know of a scene, without the device of the workers."""
-    here = replace(options, device="cpu", precision="auto", engine="torch", max_memory=None)
-    with prepare_all(image, models, here) as prepared:
-        yield prepared

@@ -14,19 +14,18 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from geounet.errors import GeounetError, InputError, ResourceError
-from geounet.inference.beginning import Outline, outline_run
+from geounet.inference.beginning import outline_run
 from geounet.inference.budget import DEFAULT_BYTES
 from geounet.inference.computing import stream_parts
 from geounet.inference.job import JOB_FILE, describe_difference, find_job, name_folder
 from geounet.inference.loading import load_models
 from geounet.inference.options import PredictOptions
+from geounet.inference.orders import Order, Outlined, PartsDone
 from geounet.inference.plan import adopt_cut
-from geounet.inference.preparation import ImageLike, Prepared, check_outputs, image_of, prepare
+from geounet.inference.preparation import Prepared, check_outputs, image_of, prepare
 from geounet.inference.provenance import make_fingerprint
 from geounet.inference.run import Run
 from geounet.inference.runtime import free_memory, peak_memory, resolve_runtime
@@ -56,63 +55,6 @@ class Place:
     threads: int
     memory_limit: int | None
     name: str
-
-
-@dataclass(frozen=True)
-class Order:
-    """A scene to be mapped. Paths mean the same on every machine.
-
-    Attributes:
-        image: as for `predict`.
-        models: files.
-        output: the mask.
-        options: how; without polygons.
-        share: processes that share the memory that the options allow.
-    """
-
-    image: ImageLike
-    models: tuple[str, ...]
-    output: Path
-    options: PredictOptions
-    share: int
-
-
-@dataclass(frozen=True)
-class Outlined:
-    """What a worker says of a scene before its first part.
-
-    Attributes:
-        outline: what decides its job.
-        engine: what will run the network.
-        device: where.
-        precision: in which arithmetic.
-    """
-
-    outline: Outline
-    engine: str
-    device: str
-    precision: str
-
-
-@dataclass(frozen=True)
-class PartsDone:
-    """What a worker says of parts, whose drafts are on disk.
-
-    Attributes:
-        counts: pixels by class value, int64 (256,).
-        tiles: tiles computed.
-        tiles_skipped: those without a valid pixel, which skip the network.
-        stage_s: seconds spent in each stage.
-        elapsed_s: seconds in all.
-        peak_memory_bytes: the most main memory that the process has held so far.
-    """
-
-    counts: NDArray[np.int64]
-    tiles: int
-    tiles_skipped: int
-    stage_s: dict[str, float]
-    elapsed_s: float
-    peak_memory_bytes: int
 
 
 Work = Callable[..., Outlined | PartsDone]
