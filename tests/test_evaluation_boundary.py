@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from affine import Affine
 from evaluations import count, measure, pairs, same_sums, sides, total
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,8 @@ from scipy.spatial.distance import cdist
 
 from geounet.classes import make_classes
 from geounet.errors import InputError, UsageError
-from geounet.evaluation.boundary import BoundaryFamily
+from geounet.evaluation.boundary import BoundaryFamily, tell_oblong
+from geounet.raster import Grid
 
 CAP = 5
 CLASSES = make_classes(["background", "house", "shed"])
@@ -164,3 +166,17 @@ def test_widths_and_distances_on_the_ground():
         measure(make_family(1.0, unit="m"), labels, mask)
     with pytest.raises(UsageError, match=r"0\.8 pixels"):
         measure(make_family(0.4, unit="m"), labels, mask, **utm)
+
+
+def test_pixels_that_are_no_squares_are_told():
+    """Distances count them as squares: at 60 degrees north by up to a factor of 1.4."""
+    for code, transform, told in (
+        (32633, UTM, None),
+        (32633, UTM @ Affine.rotation(30), None),
+        (32633, UTM @ Affine.scale(2, 1), "pixels are 1 by 0.5 m"),
+        (4326, Affine(1e-4, 0, 14, 0, -1e-4, 60), "pixels are 11.1 by 5.58 m"),
+        (4326, Affine(1e-4, 0, 14, 0, -1e-4, 0), None),
+    ):
+        found = tell_oblong(Grid(10, 10, transform, CRS.from_epsg(code)))
+        assert found is told or (found is not None and found.startswith(told))
+    assert tell_oblong(Grid(10, 10, Affine.scale(1, 2))) is None

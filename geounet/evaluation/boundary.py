@@ -41,7 +41,8 @@ from geounet.evaluation.family import (
     name_classes,
 )
 from geounet.evaluation.sizes import Size, to_pixels, to_square
-from geounet.raster import Window
+from geounet.raster import Grid, Window
+from geounet.vector import ground_matrices
 
 PERCENTILE = 0.95
 
@@ -55,6 +56,9 @@ GROUND, KNOWN = -2, -1
 """Last of all: contour pixels times their size in micrometres, and how many have a size."""
 
 MICRO = 1_000_000
+
+OBLONG = 1.05
+"""A pixel is no square if it is so many times as long as wide."""
 
 
 @dataclass(frozen=True)
@@ -253,6 +257,20 @@ def find_percentile(
     with np.errstate(invalid="ignore"):
         between = np.where(low == high, low, low + (high - low) * share)
     return np.where(total > 0, between, np.nan)
+
+
+def tell_oblong(grid: Grid) -> str | None:
+    """What to tell of distances on the ground where pixels are no squares; None where they are."""
+    if grid.crs is None:
+        return None
+    centre = np.array([[grid.height / 2, grid.width / 2]])
+    longer, shorter = np.linalg.svd(ground_matrices(grid, centre)[0], compute_uv=False)
+    if longer <= OBLONG * shorter:
+        return None
+    return (
+        f"pixels are {longer:.3g} by {shorter:.3g} m on the ground; distances take them for "
+        "squares of the same area: for exact ones, warp masks to square pixels"
+    )
 
 
 def _find_f1(precision: NDArray[np.float64], recall: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geounet.evaluation.bootstrap import MIN_BLOCKS
+from geounet.evaluation.boundary import tell_oblong
 from geounet.evaluation.counting import SceneSums, count_scene, list_compared
 from geounet.evaluation.families import check_metrics, choose_families
 from geounet.evaluation.family import Family
@@ -262,6 +263,8 @@ def _list_notes(task: _Task, job: Job, sums: SceneSums, results: Results) -> tup
             "have counts"
         )
     boundary = results.details.get("boundary", {})
+    if boundary and (oblong := tell_oblong(job.grid)):
+        notes.append(f"{job.name}: {oblong}")
     if far := boundary.get("hausdorff_more_than_cap"):
         notes.append(
             f"{job.name}: Hausdorff distance of {', '.join(far)}: more than "

@@ -37,6 +37,7 @@ from .rasterize_options import RasterizeOptions as RasterizeOptions
 from .rasterizing import RasterizeSummary as RasterizeSummary
 from .rasterizing import rasterize as rasterize
 from .reading import read_polygons as read_polygons
+from .scaling import ground_matrices as ground_matrices
 from .separating import find_gaps as find_gaps
 from .source import is_vectors as is_vectors
 from .spool import allow_no_crs as allow_no_crs
