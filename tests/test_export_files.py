@@ -26,6 +26,7 @@ from geounet.models import (
     build_network,
     choose_tiling,
     load_model,
+    make_export_form,
     read_spec,
     save_model,
     trace_form,
@@ -313,6 +314,27 @@ def test_what_cannot_be_meant(tmp_path, source, output, options, message):
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "folder.onnx", "taken.bin", "taken.onnx"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("dtype", "offset", "scale", "is_refused"),
+    [
+        ("int32", 1e9, 5.0, True),  # 1,000,000,007 is 1,000,000,000 in float32: another map
+        ("float64", -5e6, 1.0, True),
+        ("float64", 2000.0, 300.0, False),
+        ("float32", 5e6, 1.0, False),  # as coarse in the scene itself
+        ("uint16", 60000.0, 2.0, False),
+    ],
+)
+def test_values_that_float32_cannot_tell_apart(model, dtype, offset, scale, is_refused):
+    bands = (replace(model.spec.bands[0], dtype=dtype, offset=offset, scale=scale),)
+    altered = replace(model, spec=replace(model.spec, bands=bands * 3))
+    make_export_form(altered, ExportOptions(normalisation="outside"))
+    if not is_refused:
+        make_export_form(altered, ExportOptions())
+        return
+    with pytest.raises(UsageError, match="--normalisation outside"):
+        make_export_form(altered, ExportOptions())
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", pickle.dumps([1]), b"text"])

@@ -21,6 +21,12 @@ from geounet.models.geometry import find_padded_margin
 from geounet.models.inference_form import fold_batchnorm
 from geounet.models.spec import ModelSpec
 
+COARSE = 1e-3
+"""Steps of a band's normalised values that may change what a network says."""
+
+WIDE = ("int32", "uint32", "int64", "uint64", "float64")
+"""Types of pixels that float32 cannot hold."""
+
 
 class ExportForm(nn.Module):
     """(N, bands, H, W) float32 -> (N, classes, H, W) float32; H and W multiples of the stride.
@@ -58,14 +64,35 @@ def make_export_form(model: Model, options: ExportOptions) -> ExportForm:
     """What is exported of a model, which is left as it is.
 
     Raises:
-        UsageError: the tile does not fit the network's stride.
+        UsageError: the tile does not fit the network's stride, or the file cannot take the scene's
+            values as they are.
     """
     stride = model.spec.stride
+    if options.normalisation == "inside":
+        _check_float32(model.spec)
     if options.tile is not None and (options.tile < 2 * stride or options.tile % stride):
         raise UsageError(
             f"--tile {options.tile}: this model needs a multiple of {stride} from {2 * stride} on"
         )
     return ExportForm(to_padded_form(model.network), model.spec, options).eval()
+
+
+def _check_float32(spec: ModelSpec) -> None:
+    """Nothing, if a file that takes the scene's values, in float32, sees what differs in them.
+
+    `geounet predict` normalises bands of 32 and more bits in float64.
+
+    Raises:
+        UsageError: says what to do instead.
+    """
+    for number, band in enumerate(spec.bands, start=1):
+        step = abs(band.offset) * torch.finfo(torch.float32).eps / band.scale
+        if step > COARSE and band.dtype in WIDE:
+            raise UsageError(
+                f"band {band.name or number} of {band.dtype} has values about {band.offset:g} that "
+                f"differ by {band.scale:.3g}: float32, which an exported file takes, is too coarse "
+                "for them; leave the normalisation out of the file: --normalisation outside"
+            )
 
 
 def describe_export(model: Model, path: Path, options: ExportOptions) -> ModelSpec:
