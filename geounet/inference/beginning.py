@@ -65,6 +65,22 @@ def outline_run(prepared: Prepared, options: PredictOptions) -> Outline:
     return Outline(fingerprint, describe_cut(plan, options))
 
 
+def find_own(
+    outputs: Mapping[str, Path], fingerprint: Mapping[str, Any], options: PredictOptions
+) -> set[Path]:
+    """The outputs that an earlier run of this job has finished; none if they are to be made anew.
+
+    Raises:
+        UsageError: there are others.
+    """
+    if options.overwrite:
+        return set()
+    finished = find_finished(outputs.values(), fingerprint)
+    refuse_existing(path for path in outputs.values() if path not in finished)
+    refuse_polygons(outputs, finished, options.polygons)
+    return finished
+
+
 def begin_run(
     image: ImageLike,
     prepared: Prepared,
@@ -81,11 +97,7 @@ def begin_run(
         ResourceError: it cannot be begun.
     """
     scene, models, engine, plan = prepared
-    finished: set[Path] = set()
-    if not options.overwrite:
-        finished = find_finished(outputs.values(), outline.fingerprint)
-        refuse_existing(path for path in outputs.values() if path not in finished)
-        refuse_polygons(outputs, finished, options.polygons)
+    finished = find_own(outputs, outline.fingerprint, options)
     job = open_job(lock, *outline, overwrite=options.overwrite)
     plan = adopt_cut(plan, job.cut, engine, options)
     run = Run(image_of(image, scene), scene, models, engine, plan, job, outputs)

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from geounet.inference.beginning import find_own
 from geounet.inference.blended_engine import engine_of_tiles
 from geounet.inference.budget import count_memory
 from geounet.inference.fit import find_notes
-from geounet.inference.following import refuse_polygons
-from geounet.inference.job import find_finished, find_job, refuse_existing
+from geounet.inference.job import find_job
 from geounet.inference.loading import ModelLike
 from geounet.inference.options import PredictOptions
 from geounet.inference.plan import adopt_cut, list_parts, list_tiles
 from geounet.inference.preparation import ImageLike, Prepared, check_outputs, prepare
 from geounet.inference.provenance import describe_tiling, make_fingerprint
 from geounet.inference.streaming import load_tile, predict_tiles
+from geounet.raster import Window
 
 TIMED_TILES = 3
 """Tiles that are computed to tell the time; the first, which is slower, does not count."""
@@ -98,49 +99,65 @@ def foresee(
     if Path(output).parent.exists() or not makes_folder:
         outputs = check_outputs(image, Path(output), options)
     with prepare(image, model, options) as prepared:
-        scene, models, engine, plan = prepared
-        fingerprint = make_fingerprint(scene, models, engine, plan, options)
-        finished: set[Path] = set()
-        if not options.overwrite:
-            finished = find_finished(outputs.values(), fingerprint)
-            refuse_existing(path for path in outputs.values() if path not in finished)
-            refuse_polygons(outputs, finished, options.polygons)
+        fingerprint = make_fingerprint(*prepared, options)
+        finished = find_own(outputs, fingerprint, options)
         job = find_job(outputs["mask"], fingerprint) if outputs else None
         if job is not None:
-            plan = adopt_cut(plan, job.cut, engine, options)
-        parts = list_parts(plan, engine, scene)
-        kept = {part for part in parts if job is not None and job.is_done(tuple(outputs), part)}
+            plan = adopt_cut(prepared.plan, job.cut, prepared.engine, options)
+            prepared = prepared._replace(plan=plan)
+        tiles = _count_tiles(prepared)
+        kept = {part for part in tiles if job is not None and job.is_done(tuple(outputs), part)}
         if outputs and finished >= set(outputs.values()):
-            kept = set(parts)
-        tiles = {part: sum(1 for _ in list_tiles(plan, part, engine, scene)) for part in parts}
-        missing = sum(count for part, count in tiles.items() if part not in kept)
-        per_tile = _time_tile(prepared._replace(plan=plan))
-        blanks = {k: engine.request.make_blank(k, engine.classes, (1, 1)) for k in _kinds(prepared)}
-        return Outlook(
-            width=plan.area.extent.width,
-            height=plan.area.extent.height,
-            tiles=sum(tiles.values()),
-            tiles_missing=missing,
-            tile_shape=plan.tile_shape,
-            pixel_size_m=scene.grid.pixel_size_m,
-            tiling=describe_tiling(engine),
-            margin=engine.geometry.read_margin,
-            batch=plan.batch,
-            parts=len(parts),
-            parts_kept=len(kept),
-            part_rows=plan.part_rows,
-            engine=engine.name,
-            device=str(engine.runtime.device),
-            precision=engine.runtime.precision,
-            memory_bytes=count_memory(models, engine, max(plan.tile_shape), plan.batch, options),
-            output_bytes={kind: x.nbytes * plan.area.extent.area for kind, x in blanks.items()},
-            expected_s=None if per_tile is None else per_tile * missing,
-            notes=find_notes([one.spec for one in models], scene, options),
-        )
+            kept = set(tiles)
+        return _describe(prepared, options, tiles, kept)
 
 
-def _kinds(prepared: Prepared) -> tuple[str, ...]:
-    return prepared.engine.request.kinds
+def _count_tiles(prepared: Prepared) -> dict[Window, int]:
+    """Tiles of each part."""
+    scene, _, engine, plan = prepared
+    return {
+        part: sum(1 for _ in list_tiles(plan, part, engine, scene))
+        for part in list_parts(plan, engine, scene)
+    }
+
+
+def _describe(
+    prepared: Prepared, options: PredictOptions, tiles: Mapping[Window, int], kept: set[Window]
+) -> Outlook:
+    scene, models, engine, plan = prepared
+    missing = sum(count for part, count in tiles.items() if part not in kept)
+    per_tile = _time_tile(prepared)
+    return Outlook(
+        width=plan.area.extent.width,
+        height=plan.area.extent.height,
+        tiles=sum(tiles.values()),
+        tiles_missing=missing,
+        tile_shape=plan.tile_shape,
+        pixel_size_m=scene.grid.pixel_size_m,
+        tiling=describe_tiling(engine),
+        margin=engine.geometry.read_margin,
+        batch=plan.batch,
+        parts=len(tiles),
+        parts_kept=len(kept),
+        part_rows=plan.part_rows,
+        engine=engine.name,
+        device=str(engine.runtime.device),
+        precision=engine.runtime.precision,
+        memory_bytes=count_memory(models, engine, max(plan.tile_shape), plan.batch, options),
+        output_bytes=_count_bytes(prepared),
+        expected_s=None if per_tile is None else per_tile * missing,
+        notes=find_notes([one.spec for one in models], scene, options),
+    )
+
+
+def _count_bytes(prepared: Prepared) -> dict[str, int]:
+    """Of each output, before compression."""
+    engine, pixels = prepared.engine, prepared.plan.area.extent.area
+    request = engine.request
+    return {
+        kind: request.make_blank(kind, engine.classes, (1, 1)).nbytes * pixels
+        for kind in request.kinds
+    }
 
 
 def _time_tile(prepared: Prepared) -> float | None:

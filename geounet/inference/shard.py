@@ -9,14 +9,14 @@ from pathlib import Path
 from threading import Event
 
 from geounet.errors import UsageError
-from geounet.inference.beginning import begin_run, outline_run
+from geounet.inference.beginning import Begun, begin_run, outline_run
 from geounet.inference.computing import compute_parts
 from geounet.inference.job import lock_job
 from geounet.inference.loading import ModelLike
 from geounet.inference.options import PredictOptions
 from geounet.inference.preparation import ImageLike, check_outputs, prepare
 from geounet.progress import ProgressCallback, ignore_progress
-from geounet.raster import Window
+from geounet.raster import FolderLock, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,26 +122,40 @@ def predict_shard(  # noqa: PLR0913 - as `predict`, and of what the share is
         prepare(image, model, options) as prepared,
         lock_job(outputs["mask"], shared=True) as lock,
     ):
-        outline = outline_run(prepared, options)
-        begun = begin_run(image, prepared, outputs, options, outline, lock)
-        run, job = begun.run, begun.run.job
+        begun = begin_run(image, prepared, outputs, options, outline_run(prepared, options), lock)
+        _let_others_in(begun, lock)
+        begun.run.watch.seconds["prepare"] = time.perf_counter() - started
+        job, kinds = begun.run.job, tuple(outputs)
         mine = [] if begun.is_finished else shard.choose(begun.parts, scene)
-        if begun.is_finished and lock.is_alone:
-            job.remove()
-        elif lock.is_alone:
-            lock.share()
-        run.watch.seconds["prepare"] = time.perf_counter() - started
-        missing = [part for part in mine if not job.is_done(tuple(outputs), part)]
+        missing = [part for part in mine if not job.is_done(kinds, part)]
         if missing:
-            compute_parts(run, missing, options, progress, stop, lambda _: None)
-        left = [] if begun.is_finished else [p for p in begun.parts if not job.is_there(p)]
+            compute_parts(begun.run, missing, options, progress, stop, lambda _: None)
+        return _summarize(begun, shard, len(mine), len(missing), started)
+
+
+def _let_others_in(begun: Begun, lock: FolderLock) -> None:
+    """Share the lock that was taken to begin; nothing is to be computed of what is finished."""
+    if not lock.is_alone:
+        return
+    if begun.is_finished:
+        begun.run.job.remove()
+    else:
+        lock.share()
+
+
+def _summarize(
+    begun: Begun, shard: Shard, share: int, computed: int, started: float
+) -> ShardSummary:
+    """What was done of a share of so many parts."""
+    run, is_finished = begun.run, begun.is_finished
+    left = [] if is_finished else [part for part in begun.parts if not run.job.is_there(part)]
     return ShardSummary(
-        output=outputs["mask"],
+        output=run.outputs["mask"],
         shard=shard.index,
         shards=shard.count,
         parts=len(begun.parts),
-        parts_computed=len(missing),
-        parts_resumed=len(mine) - len(missing),
+        parts_computed=computed,
+        parts_resumed=share - computed,
         parts_left=len(left),
         tiles=run.tiles,
         tiles_skipped=run.tiles_skipped,
@@ -150,5 +164,5 @@ def predict_shard(  # noqa: PLR0913 - as `predict`, and of what the share is
         precision=run.engine.runtime.precision,
         elapsed_s=time.perf_counter() - started,
         stage_s=run.watch.seconds,
-        was_done=begun.is_finished,
+        was_done=is_finished,
     )
