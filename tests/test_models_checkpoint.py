@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +13,15 @@ from safetensors.torch import save_file
 
 from geounet.classes import make_classes
 from geounet.errors import ModelError, ResourceError
-from geounet.models import Band, ModelSpec, UNet, load_model, read_spec, save_model
+from geounet.models import (
+    Band,
+    ModelSpec,
+    UNet,
+    describe_model_item,
+    load_model,
+    read_spec,
+    save_model,
+)
 
 
 def make_spec(**changes):
@@ -43,6 +52,18 @@ def test_round_trip(tmp_path):
     loaded = model.network.state_dict()
     assert all(torch.equal(v, loaded[k]) for k, v in network.state_dict().items())
     assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+def test_models_of_runs_are_called_as_their_folder(tmp_path, monkeypatch):
+    (tmp_path / "roofs").mkdir()
+    monkeypatch.chdir(tmp_path / "roofs")
+    for name in ("model.safetensors", "best.safetensors"):
+        save_model(Path(name), make_network(), make_spec())
+    assert load_model(tmp_path / "roofs/model.safetensors").name == "roofs"
+    assert load_model(Path("model.safetensors")).name == "roofs"
+    assert load_model(Path("best.safetensors")).name == "best"
+    item = describe_model_item(Path("model.safetensors"), make_spec(), tmp_path)
+    assert (item["id"], item["properties"]["mlm:name"]) == ("roofs", "roofs")
 
 
 def test_spec_is_json_with_version_first(tmp_path):

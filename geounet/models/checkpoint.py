@@ -29,7 +29,7 @@ class Model:
     Attributes:
         spec: the contract.
         network: weights loaded, in evaluation mode, on the CPU.
-        name: stem of the file it came from.
+        name: as `name_model` gives it.
         digest: SHA-256 of that file, hexadecimal.
     """
 
@@ -96,7 +96,13 @@ def load_model(path: str | Path) -> Model:
         network = _build_loaded(path, spec)
         digest = file_digest(path)
     network.eval().requires_grad_(False)
-    return Model(spec, network, path.stem, digest)
+    return Model(spec, network, name_model(path), digest)
+
+
+def name_model(path: Path) -> str:
+    """The stem of a model file; of `RUN/model.safetensors`, as all runs have one, `RUN`."""
+    is_common = path.stem.lower() == "model"
+    return (path.parent.resolve().name if is_common else "") or path.stem
 
 
 def file_digest(path: Path) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from geounet.models.anatomy import describe_network
+from geounet.models.checkpoint import name_model
 from geounet.models.foreign_file import is_foreign_file
 from geounet.models.spec import ModelSpec
 from geounet.stac import (
@@ -68,7 +69,7 @@ def describe_model_item(path: Path, spec: ModelSpec, folder: Path) -> dict[str, 
             "title": "weights",
         }
         assets["model"]["roles"] = ["mlm:model"]
-    return make_item(path.stem, properties, assets, ("mlm", "file", "classification"))
+    return make_item(name_model(path), properties, assets, ("mlm", "file", "classification"))
 
 
 def _describe_input(spec: ModelSpec, names: list[str]) -> dict[str, Any]:
@@ -120,7 +121,7 @@ def _name_bands(spec: ModelSpec) -> list[str]:
 
 def _name_model(path: Path) -> str:
     """As the extension wants it: letters, digits, `_`, `.` and `-`, a letter first."""
-    name = re.sub(r"[^a-zA-Z0-9_.-]+", "-", path.stem).strip("_.-")
+    name = re.sub(r"[^a-zA-Z0-9_.-]+", "-", name_model(path)).strip("_.-")
     return name if re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_.-]+[a-zA-Z0-9]", name) else f"model-{name}0"
 
 
