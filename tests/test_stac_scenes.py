@@ -66,6 +66,17 @@ def test_assets_are_the_bands(tmp_path, cli, store, model, expected):  # noqa: F
     assert run(cli, store / "item.json", model, "--stac", "mask.json")[0] == 0  # once more
 
 
+def test_a_composite_keeps_its_span(tmp_path, cli, store, model):  # noqa: F811
+    span = {"start_datetime": "2025-05-01T00:00:00Z", "end_datetime": "2025-05-31T00:00:00Z"}
+    assets = {key: {"href": str(store / "bands" / f"{key}.tif"), "bands": None} for key in KEYS}
+    item = write_item(tmp_path / "item.json", assets, properties={"datetime": None, **span})
+    code, _, err = run(cli, item, model, "--stac", "mask.json")
+    assert code == 0, err
+    made = pystac.Item.from_file(str(tmp_path / "mask.json"))
+    assert made.datetime is None
+    assert {key: made.properties[key] for key in span} == span
+
+
 def test_the_order_is_that_of_the_names(tmp_path, cli, store, model, expected):  # noqa: F811
     assert run(cli, store / "item.json", model, keys="green,red,nir")[0] == 0
     assert (read_raster(tmp_path / "mask.tif") != expected).any()

@@ -46,7 +46,7 @@ def describe_raster_item(
     path: Path,
     folder: Path,
     *,
-    moment: str | None = None,
+    moment: str | tuple[str, str] | None = None,
     others: Mapping[str, Path] | None = None,
     derived_from: str | None = None,
 ) -> dict[str, Any]:
@@ -55,8 +55,8 @@ def describe_raster_item(
     Args:
         path: The raster; with classes it is a mask.
         folder: Where the Item will lie.
-        moment: When the scene was taken, RFC 3339; None: what the file says, else when it was
-            written.
+        moment: When the scene was taken, RFC 3339, or its first and last pixel; None: what the file
+            says, else when it was written.
         others: More files of the same place, by what they are called.
         derived_from: Address of the Item that it was made of.
 
@@ -68,7 +68,7 @@ def describe_raster_item(
     with open_dataset(path) as dataset:
         grid = grid_of(dataset, path)
         properties = {
-            "datetime": moment or _find_date(dataset) or changed_at(path),
+            **_describe_moment(moment or _find_date(dataset) or changed_at(path)),
             **_describe_origin(dataset),
             **describe_projection(grid),
         }
@@ -223,6 +223,12 @@ def _word(nodata: float) -> float | str:
     if np.isfinite(nodata):
         return int(nodata) if float(nodata).is_integer() else float(nodata)
     return "nan" if np.isnan(nodata) else "inf" if nodata > 0 else "-inf"
+
+
+def _describe_moment(moment: str | tuple[str, str]) -> dict[str, str | None]:
+    if isinstance(moment, str):
+        return {"datetime": moment}
+    return {"datetime": None, "start_datetime": moment[0], "end_datetime": moment[1]}
 
 
 def _find_date(dataset: DatasetReader) -> str | None:

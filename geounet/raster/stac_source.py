@@ -24,13 +24,13 @@ class StacItem:
     Attributes:
         path: Where it is.
         identifier: Its id.
-        moment: Its date, RFC 3339; None if it has none, or a span.
+        moment: Its date, RFC 3339, or first and last date; None if it has none.
         assets: Asset objects by key.
     """
 
     path: str
     identifier: str
-    moment: str | None
+    moment: str | tuple[str, str] | None
     assets: Mapping[str, Mapping[str, Any]]
 
     def locate(self, keys: Sequence[str]) -> tuple[str, ...]:
@@ -77,7 +77,7 @@ def read_stac_item(path: str) -> StacItem:
         isinstance(asset, dict) and "href" in asset for asset in assets.values()
     ):
         raise InputError(f"{path} is a STAC Item with assets that have no href; correct it")
-    moment = properties.get("datetime") if isinstance(properties, dict) else None
+    moment = _find_moment(properties) if isinstance(properties, dict) else None
     return StacItem(path, str(content.get("id") or Path(path).stem), moment, assets)
 
 
@@ -113,9 +113,19 @@ def _resolve(item: str, href: str) -> str:
     return os.path.normpath(Path(item).parent / href)
 
 
+def _find_moment(properties: Mapping[str, Any]) -> str | tuple[str, str] | None:
+    """A date, or that of the first and the last pixel, as composites have it."""
+    moment, *span = (properties.get(f"{name}datetime") for name in ("", "start_", "end_"))
+    if isinstance(moment, str):
+        return moment
+    first, last = span
+    return (first, last) if isinstance(first, str) and isinstance(last, str) else None
+
+
 def _is_scaled(asset: Mapping[str, Any]) -> bool:
     """Whether the asset or one of its bands tells a scale or an offset that changes values."""
-    bands = [asset, *asset.get("bands", []), *asset.get("raster:bands", [])]
+    listed = [asset.get(key) for key in ("bands", "raster:bands")]
+    bands = [asset, *(band for bands in listed if isinstance(bands, list) for band in bands)]
     return any(
         band.get(f"{prefix}{name}", neutral) != neutral
         for band in bands
