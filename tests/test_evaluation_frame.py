@@ -295,6 +295,7 @@ def test_labels_that_do_not_fit_are_found_before_anything_is_mapped(images, monk
 def test_options_that_cannot_be_meant():
     for wrong in (
         {"bootstrap": 9},
+        {"bootstrap": 10**9},
         {"block": 0},
         {"seed": -1},
         {"masks": "x"},
@@ -372,6 +373,23 @@ def test_table_of_numbers(scene, cli, tmp_path):
     code, _, err = cli(mask, "-l", truth, "--csv", truth, "--overwrite")
     assert (code, "is also an input" in err) == (2, True)
     assert cli(mask, "-l", truth, "--csv", tmp_path / "no" / "x.csv")[0] == 2
+
+
+def test_no_output_falls_on_another_or_on_an_input(scene, cli, tmp_path):
+    (truth, mask, other), _ = scene
+    area = tmp_path / "area.gpkg"
+    area.write_bytes(b"precious")
+    given, page = (mask, "-l", truth, "--classes", NAMES), tmp_path / "a.html"
+    code, _, err = cli(*given, "--report", page, "--csv", tmp_path / "." / "a.html")
+    assert (code, "is to hold two outputs" in err, page.exists()) == (2, True, False)
+    for option, file, output in (
+        ("--aoi", area, "--errors"), ("--compare", other, "--csv"), ("--images", other, "--csv"),
+        ("--scores", other, "--csv"), ("--model", other, "--csv"),
+    ):  # fmt: skip
+        report = ("--report", page) if option == "--images" else ()
+        code, _, err = cli(*given, option, file, output, file, "--overwrite", *report)
+        assert (code, "is also an input" in err) == (2, True), (option, err)
+    assert area.read_bytes() == b"precious"
 
 
 def test_images_of_isbi_style(tmp_path, cli):

@@ -20,6 +20,9 @@ ALL = "all"
 MAX_CAP, MAX_WARP = 256, 32
 """Pixels around each window that are read, too: as many as the cap, and 8 for each to be warped."""
 
+MAX_BOOTSTRAP = 100_000
+"""Every draw of each metric is held, 8 bytes: of 150 metrics 120 MB."""
+
 
 @dataclass(frozen=True, kw_only=True)  # no slots: the command line reads the defaults
 class EvaluateOptions:
@@ -93,8 +96,8 @@ class EvaluateOptions:
 
     def __post_init__(self) -> None:
         self._check_metrics()
-        if self.bootstrap < 100:
-            raise UsageError(f"--bootstrap is {self.bootstrap}; draw at least 100 times")
+        if not 100 <= self.bootstrap <= MAX_BOOTSTRAP:
+            raise UsageError(f"--bootstrap is {self.bootstrap}; draw 100 to {MAX_BOOTSTRAP} times")
         if self.block is not None and self.block < 1:
             raise UsageError(f"--block is {self.block}; give a positive number of pixels")
         if self.seed < 0:

@@ -27,13 +27,14 @@ def check_outputs(
     """Nothing, if these files may be written; None is none.
 
     Raises:
-        UsageError: one exists, cannot be made, or is one of the inputs.
+        UsageError: one exists, cannot be made, is one of the inputs, or two are the same.
     """
     read = [file for file in map(find_local, inputs) if file is not None]
-    for output in outputs:
-        if output is None:
-            continue
-        path = Path(output)
+    paths = [Path(output) for output in outputs if output is not None]
+    places = [path.resolve() for path in paths]
+    for path, place in zip(paths, places, strict=True):
+        if places.count(place) > 1:
+            raise UsageError(f"{path} is to hold two outputs; name another file for one of them")
         if not path.parent.is_dir() or path.is_dir():
             what = "is a folder" if path.is_dir() else f"cannot be made: no folder {path.parent}"
             raise UsageError(f"{path} {what}; name a file")

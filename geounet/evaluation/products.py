@@ -36,6 +36,8 @@ def check_products(pairs: Sequence[tuple[Source, Source]], options: EvaluateOpti
         InputError: the first of the scenes cannot be read.
     """
     inputs = [file for pair in pairs for file in pair]
+    inputs += [*options.scores, *options.compare, *options.images, *options.model]
+    inputs += [] if options.aoi is None else [options.aoi]
     outputs = (options.csv, options.report, options.errors)
     check_outputs(outputs, inputs, overwrite=options.overwrite)
     if options.errors is not None:
