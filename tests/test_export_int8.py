@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ from test_inference_predict import make_pixels
 
 from geounet.cli.app import app
 from geounet.cli.boundary import run
-from geounet.evaluation import ConfusionMatrix, export
-from geounet.inference import PredictOptions, predict
+from geounet.evaluation import ConfusionMatrix, export, int8_loss
+from geounet.inference import PredictOptions, Sample, predict
 from geounet.models import ExportOptions, load_model
 
 pytestmark = pytest.mark.skipif(
@@ -127,3 +128,15 @@ def test_predict_runs_it(tmp_path, folder, source, scene, made):
     confusion = ConfusionMatrix(load_model(source).spec.classes)
     confusion.add(*masks)
     assert confusion.metrics().mean_iou > 0.8
+
+
+def test_pixels_without_data_are_no_share(model, monkeypatch):
+    """Half of a window is no data: what changes is a share of the other half."""
+    masks = iter([np.zeros((4, 8), np.uint8), np.eye(4, 8, dtype=np.uint8)])
+    monkeypatch.setattr(int8_loss, "load_model", lambda _: model)
+    monkeypatch.setattr(int8_loss, "_predict", lambda *_: (next(masks), 1.0))
+    valid = np.ones((4, 8), bool)
+    valid[:, 4:] = False
+    sample = Sample(np.zeros((3, 4, 8), np.float32), valid, None)
+    loss = int8_loss.measure_loss(Path("float.onnx"), Path("int8.onnx"), [sample])
+    assert loss.labels_changed == 4 / 16

@@ -29,7 +29,7 @@ class Int8Loss:
         float_iou: mean IoU of the float32 file with the labels; None: there are none.
         int8_iou: mean IoU of the int8 file with the labels; without labels, with the mask of the
             float32 file.
-        labels_changed: share of the pixels whose class is another.
+        labels_changed: share of the valid pixels whose class is another.
         float_mpx_per_s: million pixels per second of the float32 file, here.
         int8_mpx_per_s: of the int8 file.
     """
@@ -54,7 +54,7 @@ def measure_loss(floating: Path, int8: Path, samples: Sequence[Sample]) -> Int8L
     spec = load_model(floating).spec
     files = [cast(ForeignNetwork, load_model(path).network) for path in (floating, int8)]
     against = [ConfusionMatrix(spec.classes) for _ in files]
-    changed, pixels, seconds = 0, 0, [0.0, 0.0]
+    changed, valid, pixels, seconds = 0, 0, 0, [0.0, 0.0]
     for sample in samples:
         masks: list[NDArray[np.uint8]] = []
         for index, file in enumerate(files):
@@ -65,6 +65,7 @@ def measure_loss(floating: Path, int8: Path, samples: Sequence[Sample]) -> Int8L
         for matrix, mask in zip(against, masks, strict=True):
             matrix.add(truth, mask)
         changed += int((masks[0] != masks[1]).sum())
+        valid += int(sample.valid.sum())
         pixels += sample.valid.size
     has_labels = samples[0].labels is not None
     rates = [pixels / 1e6 / second for second in seconds]
@@ -72,7 +73,7 @@ def measure_loss(floating: Path, int8: Path, samples: Sequence[Sample]) -> Int8L
         windows=len(samples),
         float_iou=against[0].metrics().mean_iou if has_labels else None,
         int8_iou=against[1].metrics().mean_iou,
-        labels_changed=changed / pixels,
+        labels_changed=changed / valid,
         float_mpx_per_s=rates[0],
         int8_mpx_per_s=rates[1],
     )
