@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+import sys
 
 import pytest
 
@@ -16,3 +17,20 @@ def torch_is_the_engine(request, monkeypatch):
     """
     if "chooses_engine" not in request.keywords:
         monkeypatch.setattr("geounet.inference.starting.fits_openvino", lambda *_: False)
+
+
+@pytest.fixture
+def cli(capsys, monkeypatch, tmp_path):
+    """Run a command in a folder of its own; returns exit code, stdout, stderr."""
+    from geounet.cli.app import app
+    from geounet.cli.boundary import run
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["geounet", *map(str, arguments)])
+        code = run(app)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call

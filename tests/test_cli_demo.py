@@ -1,7 +1,6 @@
 """The demo: the whole way, and its pieces as a user would run them."""
 
 import json
-import sys
 
 import geopandas
 import numpy as np
@@ -10,18 +9,6 @@ from matplotlib.image import imread
 from rasters import read_raster
 
 from geounet.cli import demo
-from geounet.cli.app import app
-from geounet.cli.boundary import run
-
-
-@pytest.fixture
-def cli(capsys, monkeypatch):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["geounet", *map(str, arguments)])
-        code = run(app)
-        return code, *capsys.readouterr()
-
-    return call
 
 
 def test_demo_small(cli, tmp_path, monkeypatch):

@@ -3,7 +3,6 @@
 import json
 import os
 import pickle
-import sys
 from pathlib import Path
 
 import geopandas
@@ -13,23 +12,6 @@ import rasterio
 from networks import make_model
 from rasters import UTM, write_raster
 from shapely import LineString, Point, Polygon, box
-
-from geounet.cli.app import app
-from geounet.cli.boundary import run
-
-
-@pytest.fixture
-def cli(capsys, monkeypatch, tmp_path):
-    """Run a command in a folder of its own; returns exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["geounet", *map(str, arguments)])
-        code = run(app)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

@@ -13,25 +13,9 @@ import shapely
 from rasters import UTM, read_raster, write_raster
 
 from geounet.classes import make_classes
-from geounet.cli.app import app
-from geounet.cli.boundary import run
 from geounet.raster import CLASSES_TAG, dump_classes
 
 CLASSES = make_classes(["background", "house", "water"])
-
-
-@pytest.fixture
-def cli(capsys, monkeypatch, tmp_path):
-    """Run a command in a folder of its own; returns exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["geounet", *map(str, arguments)])
-        code = run(app)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture
