@@ -9,6 +9,7 @@ from pyproj import CRS
 from rasterio.features import geometry_mask
 from rasters import UTM, read_raster, write_raster
 
+from geounet.classes import make_classes
 from geounet.models import Geometry
 from geounet.raster import limit_cache, pixel_grid
 from geounet.raster.dataset import get_gdal_config
@@ -190,6 +191,16 @@ def test_the_picture_shows_training_guard_and_validation(pair):
     assert any(
         np.allclose(p.get_edgecolor()[:3], [0xE7 / 255, 0x29 / 255, 0x8A / 255]) for p in hits
     )
+
+
+def test_titles_of_many_classes_fit_into_the_picture(pair):
+    task = prepare([pair[0]], [pair[1]])
+    classes = make_classes(["a rather long name", "another long name", "and a third one"])
+    figure = draw_split(list_regions(task), classes)
+    figure.draw_without_rendering()
+    title = figure.findobj(lambda text: getattr(text, "get_text", str)().startswith("share"))[0]
+    box = title.get_window_extent()
+    assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
 
 
 def test_classes_have_their_shares_in_what_is_held_out():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -25,6 +26,9 @@ PREVIEW = 900
 
 MOST_PIXELS = 2**30
 """Larger scenes are not shown behind: without overviews, all of their pixels would be read."""
+
+CHARACTERS = 80
+"""Of a small font, over the width of a scene."""
 
 MOST_CLASSES = 8
 """Whose shares are written."""
@@ -54,7 +58,8 @@ def draw_split(
     for axes, group in zip(panels, shown, strict=True):
         _draw_scene(axes, group, bands)
     more = f"{len(shown)} of {len(scenes)} scenes; " if len(scenes) > len(shown) else ""
-    figure.suptitle(more + describe_classes(regions, classes), fontsize="small")
+    title = textwrap.fill(more + describe_classes(regions, classes), CHARACTERS * len(shown))
+    figure.suptitle(title, fontsize="small")
     figure.legend(handles=_make_legend(regions), loc="outside lower center", ncols=3, frameon=False)
     return figure
 
