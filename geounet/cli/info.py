@@ -68,14 +68,15 @@ def _write_stac(file: str, target: Path, *, overwrite: bool) -> None:
     from geounet.stac import check_item_target, write_item
 
     source = Path(file)
-    check_item_target(target, source.stem, overwrite=overwrite)  # before hashing gigabytes
     if _is_model(file):
-        from geounet.models import describe_model_item, read_spec
+        from geounet.models import describe_model_item, name_model, read_spec
 
+        check_item_target(target, name_model(source), overwrite=overwrite)  # before hashing
         item = describe_model_item(source, read_spec(source), target.parent)
     else:
         from geounet.raster import describe_raster_item
 
+        check_item_target(target, source.stem, overwrite=overwrite)  # before hashing gigabytes
         item = describe_raster_item(source, target.parent)
     write_item(target, item, overwrite=overwrite)
 
@@ -176,46 +177,40 @@ def _find_misfit(scene: Scene, model: Path) -> str | None:
     return None
 
 
-def _print_fact(key: str, value: object) -> None:
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        typer.echo(f"{key}:")
-        _print_table(value)
-    elif isinstance(value, dict):
-        typer.echo(f"{key}:")
+def _print_fact(key: str, value: object, depth: int = 0) -> None:
+    """A line, or a head with a table or lines of its own, further in; deep numbers rounded."""
+    indent, rounded = "  " * depth, _round if depth > 1 else _keep
+    if isinstance(value, dict) and value:
+        typer.echo(f"{indent}{key}:")
         for name, item in value.items():
-            if isinstance(item, dict):
-                typer.echo(f"{name.replace('_', ' ')}:")
-                _print_metrics(item)
-            else:
-                typer.echo(f"  {name.replace('_', ' ')}: {_format(item)}")
+            is_class = key == "class shares"  # its keys are names of classes
+            _print_fact(name if is_class else name.replace("_", " "), item, depth + 1)
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        typer.echo(f"{indent}{key}:")
+        _print_table([{k: rounded(v) for k, v in row.items()} for row in value], indent)
     else:
-        typer.echo(f"{key}: {_format(value)}")
+        typer.echo(f"{indent}{key}: {_format(rounded(value))}")
 
 
-def _print_metrics(metrics: dict[str, Any]) -> None:
-    """Those of the map a line each, those of the classes as a table."""
-    for name, item in metrics.items():
-        if isinstance(item, list) and item and isinstance(item[0], dict):
-            _print_table([{k: _round(v) for k, v in row.items()} for row in item])
-        else:
-            typer.echo(f"  {name.replace('_', ' ')}: {_format(_round(item))}")
+def _keep(value: object) -> object:
+    return value
 
 
 def _round(value: object) -> object:
     return round(value, 4) if isinstance(value, float) else value
 
 
-def _print_table(rows: list[dict[str, Any]]) -> None:
+def _print_table(rows: list[dict[str, Any]], indent: str) -> None:
     """The keys as a head, then the rows, in aligned columns."""
     lines = [list(rows[0]), *([_format(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        typer.echo(("  " + "  ".join(cells)).rstrip())
+        typer.echo((f"{indent}  " + "  ".join(cells)).rstrip())
 
 
 def _format(value: object) -> str:
-    if value is None or value == []:
+    if value is None or value in ([], {}):
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -4,6 +4,7 @@ from .architectures import build_network as build_network
 from .checkpoint import Model as Model
 from .checkpoint import file_digest as file_digest
 from .checkpoint import load_model as load_model
+from .checkpoint import name_model as name_model
 from .checkpoint import read_spec as read_spec
 from .checkpoint import save_model as save_model
 from .export_deepness import choose_tiling as choose_tiling
