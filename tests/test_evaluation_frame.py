@@ -412,3 +412,15 @@ def test_images_of_isbi_style(tmp_path, cli):
     assert json.loads(out)["comparison"]["agreement"]["only_mask_right"] == 0
     code, _, err = cli(*other, "--classes", "a,b,c")
     assert (code, "is a mask of 0 and 255, but there are 3 classes" in err) == (3, True)
+
+
+def test_a_distance_beyond_the_cap_is_printed_as_more(tmp_path, cli):
+    labels, mask = np.zeros((40, 40), "uint8"), np.zeros((40, 40), "uint8")
+    labels[:5, :5] = mask[-5:, -5:] = 1
+    truth, path = (tmp_path / name for name in ("labels.tif", "mask.tif"))
+    write_raster(truth, labels)
+    write_raster(path, mask)
+    given = (path, "-l", truth, "--classes", "a,b", "--metrics", "boundary")
+    code, _, err = cli(*given, "--hausdorff-cap", 7)
+    rows = [line.split() for line in err.splitlines() if line.startswith("hausdorff95_px")]
+    assert (code, rows[-1][1:]) == (0, [">", "7", ">", "7"])

@@ -87,13 +87,21 @@ def _tabulate_others(evaluation: Evaluation) -> Iterator[str]:
     heads = (f"{name:>{width}}" for name, width in zip(classes, widths, strict=True))
     yield ""
     yield f"{'':<{WIDTH}} {' '.join(heads)}"
+    values = {name: _figure(name, item.value) for name, item in evaluation.values.items()}
+    values |= _find_beyond(evaluation)
     for metric in metrics:
-        found = [evaluation.values.get(f"{metric}.{name}") for name in classes]
         cells = (
-            f"{_figure(metric, None if value is None else value.value):>{width}}"
-            for value, width in zip(found, widths, strict=True)
+            f"{values.get(f'{metric}.{name}', '-'):>{width}}"
+            for name, width in zip(classes, widths, strict=True)
         )
         yield f"{metric:<{WIDTH}} {' '.join(cells)}"
+
+
+def _find_beyond(evaluation: Evaluation) -> dict[str, str]:
+    """What is known of distances that are more than was looked for: `> 32`."""
+    told = evaluation.details.get("boundary", {})
+    names = told.get("hausdorff_more_than_cap", ())
+    return {f"hausdorff95_px.{name}": f"> {told['hausdorff_cap_px']}" for name in names}
 
 
 def _tabulate_scenes(evaluation: Evaluation) -> Iterator[str]:
