@@ -6,7 +6,7 @@ import pystac
 import pytest
 from networks import make_model
 from rasters import read_raster, write_raster
-from test_cli_errors import check, cli  # noqa: F401  cli is a fixture
+from test_cli_errors import check
 from test_inference_predict import make_pixels
 from test_inference_remote import server  # noqa: F401  a fixture
 
@@ -40,7 +40,7 @@ def write_item(path, assets, **changes):
     return path
 
 
-def run(cli, item, model, *more, keys="nir,red,green", output="mask.tif"):  # noqa: F811
+def run(cli, item, model, *more, keys="nir,red,green", output="mask.tif"):
     command = ("predict", item, "-m", model, "-o", output, "--assets", keys, *more)
     return cli(*command, "--precision", "float32", "--engine", "torch")
 
@@ -54,7 +54,7 @@ def expected(store, model):
     return read_raster(store / "expected.tif")
 
 
-def test_assets_are_the_bands(tmp_path, cli, store, model, expected):  # noqa: F811
+def test_assets_are_the_bands(tmp_path, cli, store, model, expected):
     code, _, err = run(cli, store / "item.json", model, "--stac", "mask.json")
     assert code == 0, err
     assert (read_raster(tmp_path / "mask.tif") == expected).all()
@@ -66,7 +66,7 @@ def test_assets_are_the_bands(tmp_path, cli, store, model, expected):  # noqa: F
     assert run(cli, store / "item.json", model, "--stac", "mask.json")[0] == 0  # once more
 
 
-def test_a_composite_keeps_its_span(tmp_path, cli, store, model):  # noqa: F811
+def test_a_composite_keeps_its_span(tmp_path, cli, store, model):
     span = {"start_datetime": "2025-05-01T00:00:00Z", "end_datetime": "2025-05-31T00:00:00Z"}
     assets = {key: {"href": str(store / "bands" / f"{key}.tif"), "bands": None} for key in KEYS}
     item = write_item(tmp_path / "item.json", assets, properties={"datetime": None, **span})
@@ -77,9 +77,55 @@ def test_a_composite_keeps_its_span(tmp_path, cli, store, model):  # noqa: F811
     assert {key: made.properties[key] for key in span} == span
 
 
-def test_the_order_is_that_of_the_names(tmp_path, cli, store, model, expected):  # noqa: F811
+def test_the_order_is_that_of_the_names(tmp_path, cli, store, model, expected):
     assert run(cli, store / "item.json", model, keys="green,red,nir")[0] == 0
     assert (read_raster(tmp_path / "mask.tif") != expected).any()
+
+
+def name_like(way, key):
+    """An asset of a band that is called so in one of the ways that there are."""
+    names = {
+        "name": {"bands": [{"name": key}]},
+        "common": {"bands": [{"name": f"B{key}", "eo:common_name": key}]},
+        "old": {"eo:bands": [{"name": f"B{key}", "common_name": key}]},
+        "lifted": {"eo:common_name": key},
+    }
+    return names.get(way, {})
+
+
+@pytest.mark.parametrize("way", ["name", "common", "old", "lifted", "key"])
+def test_another_order_is_refused(tmp_path, cli, store, expected, way):
+    model = make_model(tmp_path, names=KEYS)[0]
+    called = {key: key if way == "key" else f"asset{n}" for n, key in enumerate(KEYS)}
+    assets = {
+        called[key]: {"href": str(store / "bands" / f"{key}.tif"), **name_like(way, key)}
+        for key in KEYS
+    }
+    item = write_item(tmp_path / "item.json", assets)
+    wrong, right = (",".join(called[k] for k in keys) for keys in (("green", "red", "nir"), KEYS))
+    refused = run(cli, item, model, "--quiet", keys=wrong)
+    hint = f"needs nir, red, green; put them in order with --assets {right}"
+    check(refused, 4, "item.json gives the bands green, red, nir", hint)
+    assert not (tmp_path / "mask.tif").exists()
+    assert run(cli, item, model, keys=right)[0] == 0
+    assert (read_raster(tmp_path / "mask.tif") == expected).all()
+    more = ("--overwrite", "--bands", "3,2,1")
+    assert run(cli, item, model, *more, keys=wrong)[0] == 0  # said so by the user
+    assert (read_raster(tmp_path / "mask.tif") == expected).all()
+
+
+def test_the_order_within_an_asset(tmp_path, cli, store, expected):
+    model = make_model(tmp_path, names=("green", "nir", "red"))[0]
+    bands = [{"name": key} for key in KEYS]
+    item = write_item(tmp_path / "item.json", {"all": {"href": str(store / "whole.tif"),
+                                                       "bands": bands}})  # fmt: skip
+    check(run(cli, item, model, "--quiet", keys="all"), 4, "put them in order with --bands 3,1,2")
+
+
+def test_names_that_tell_nothing(tmp_path, cli, store, expected):
+    model = make_model(tmp_path, names=("B8", "B4", "B3"))[0]
+    assert run(cli, store / "item.json", model)[0] == 0
+    assert (read_raster(tmp_path / "mask.tif") == expected).all()
 
 
 @pytest.mark.parametrize("href", ["{store}/bands/{key}.tif", "{server}/bands/{key}.tif",
@@ -99,7 +145,7 @@ def test_an_item_on_a_server(tmp_path, cli, store, server, model, expected):  # 
     assert links[0]["href"] == f"{server}/item.json"
 
 
-def test_several_items(tmp_path, cli, store, model, expected):  # noqa: F811
+def test_several_items(tmp_path, cli, store, model, expected):
     for name in "ab":
         assets = {key: {"href": str(store / "bands" / f"{key}.tif")} for key in KEYS}
         write_item(tmp_path / f"{name}.json", assets, id=name)
@@ -111,7 +157,7 @@ def test_several_items(tmp_path, cli, store, model, expected):  # noqa: F811
     check(cli(*command, "-o", "maps", "--stac", "x.json"), 2, "--stac takes one image, not 2")
 
 
-def test_scale_and_offset_are_not_applied(tmp_path, cli, store, model, expected):  # noqa: F811
+def test_scale_and_offset_are_not_applied(tmp_path, cli, store, model, expected):
     href = str(store / "bands")
     assets = {key: {"href": f"{href}/{key}.tif"} for key in KEYS}
     assets["red"]["raster:bands"] = [{"scale": 0.0001, "offset": -0.1}]
@@ -133,7 +179,7 @@ def test_scale_and_offset_are_not_applied(tmp_path, cli, store, model, expected)
         ({"assets": {"nir": {"href": "none.tif"}}}, "nir", 3, ("none.tif does not exist",)),
     ],
 )
-def test_what_cannot_be_meant(tmp_path, cli, store, model, content, keys, code, words):  # noqa: F811
+def test_what_cannot_be_meant(tmp_path, cli, store, model, content, keys, code, words):
     assets = {key: {"href": f"bands/{key}.tif"} for key in KEYS}
     item = write_item(tmp_path / "item.json", content.pop("assets", assets), **content)
     check(run(cli, item, model, "--quiet", keys=keys), code, *words)
@@ -150,6 +196,6 @@ def test_files_that_are_no_items(tmp_path, cli, store, server, model):  # noqa: 
     check(run(cli, store / "whole.tif", model, "--quiet"), 3, "whole.tif")
 
 
-def test_an_item_without_names_of_assets(cli, store, model):  # noqa: F811
+def test_an_item_without_names_of_assets(cli, store, model):
     command = ("predict", store / "item.json", "-m", model, "-o", "mask.tif", "--quiet")
     check(cli(*command), 2, "is a STAC Item", "--assets: it has nir, red, green")

@@ -14,7 +14,7 @@ from geounet.cli.many import find_share, predict_all, predict_shards, report_sha
 from geounet.cli.parameters import execution, files, inputs, mapping, outputs
 from geounet.cli.parameters.collecting import collect
 from geounet.cli.prediction_text import describe, describe_check, list_outlook
-from geounet.cli.stac import check_stac_target, write_mask_item
+from geounet.cli.stac import check_order, check_stac_target, parse_assets, write_mask_item
 from geounet.cli.staging import Staging, refuse_s3
 from geounet.cli.summary import print_json, print_summary
 from geounet.errors import GeounetError
@@ -72,6 +72,8 @@ def predict(
     places = {"confidence": area.bring(confidence), "scores": area.bring(scores)}
     jobs, items = find_jobs(images, output, assets, stack=stack, quiet=quiet)
     work = Work(jobs, model, collect(PredictOptions, given, **places), output)
+    if assets is not None and bands is None:
+        check_order(items, parse_assets(assets), model)
     check_stac_target(stac, jobs, overwrite=overwrite)
     area.check(jobs, overwrite=overwrite, is_shared=bool(shard or cluster))
     work.check_number()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geounet.errors import UsageError
+from geounet.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
     from geounet.cli.jobs import Job
@@ -50,6 +50,32 @@ def pair_items(items: Sequence[StacItem], keys: Sequence[str], output: Path) -> 
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"several Items are named {', '.join(twice)}; map them in separate runs")
     return [(stack, output / f"{name}.tif") for stack, name in zip(stacks, names, strict=True)]
+
+
+def check_order(items: Sequence[StacItem], keys: Sequence[str], models: Sequence[Path]) -> None:
+    """Refuse assets that are the models' bands in another order, as the Items name them.
+
+    Raises:
+        ModelError: an Item's are.
+    """
+    from geounet.inference import find_order
+    from geounet.models import read_spec
+
+    for model in models:
+        spec = read_spec(model)
+        for item in items:
+            found = [(order, way) for way in item.name_bands(keys)
+                     if (order := find_order(spec, way)) is not None]  # fmt: skip
+            if not found or any(order == sorted(order) for order, _ in found):
+                continue
+            order, names = found[0]
+            hint = f"--bands {','.join(str(i + 1) for i in order)}"
+            if len(keys) == len(order):
+                hint = f"--assets {','.join(keys[i] for i in order)}"
+            raise ModelError(
+                f"{item.path} gives the bands {', '.join(names)}, the model needs "
+                f"{', '.join(names[i] for i in order)}; put them in order with {hint}"
+            )
 
 
 def explain_item(images: Sequence[str]) -> None:

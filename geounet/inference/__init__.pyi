@@ -6,6 +6,7 @@ from .engine import is_out_of_memory as is_out_of_memory
 from .export_windows import Sample as Sample
 from .export_windows import read_samples as read_samples
 from .fit import check_fit as check_fit
+from .fit import find_order as find_order
 from .loading import load_models as load_models
 from .options import PredictOptions as PredictOptions
 from .outlook import Outlook as Outlook

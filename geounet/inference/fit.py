@@ -50,6 +50,15 @@ def check_fit(spec: ModelSpec, scene: SceneLike, options: PredictOptions) -> Non
         _check_pixel_size(spec, scene)
 
 
+def find_order(spec: ModelSpec, names: Sequence[str | None]) -> list[int] | None:
+    """Where the model's bands are among these, from 0; None unless they are the same by name."""
+    wanted = [band.name for band in spec.bands]
+    is_known = None not in wanted and len(set(names)) == len(names) == len(wanted)
+    if not is_known or set(names) != set(wanted):
+        return None
+    return [names.index(name) for name in wanted]
+
+
 def find_notes(
     specs: Sequence[ModelSpec], scene: SceneLike, options: PredictOptions
 ) -> tuple[str, ...]:
@@ -100,9 +109,8 @@ def _check_bands(spec: ModelSpec, scene: SceneLike, *, are_named: bool) -> None:
         return
     numbers = ",".join(map(str, scene.bands))
     hint = f"if they are the same under other names, say so with --bands {numbers}"
-    if set(found) == set(wanted) and len(set(found)) == len(found):
-        order = ",".join(str(scene.bands[found.index(name)]) for name in wanted)
-        hint = f"put them in order with --bands {order}"
+    if (order := find_order(spec, found)) is not None:
+        hint = f"put them in order with --bands {','.join(str(scene.bands[i]) for i in order)}"
     raise ModelError(
         f"{scene.path} has the bands {_names(found)}, the model needs {_names(wanted)}; {hint}"
     )

@@ -46,6 +46,14 @@ class StacItem:
             )
         return tuple(_resolve(self.path, str(self.assets[key]["href"])) for key in keys)
 
+    def name_bands(self, keys: Sequence[str]) -> list[tuple[str, ...]]:
+        """The bands of assets, in the order of the keys, in each way that the Item names them all.
+
+        By the bands' names, by their common names, and by the keys of assets of one band.
+        """
+        bands = [band for key in keys for band in _name_bands(key, self.assets[key])]
+        return [way for way in zip(*bands, strict=True) if all(way)]
+
     def find_notes(self, keys: Sequence[str]) -> list[str]:
         """What one should know of these assets before one believes a map of them."""
         scaled = [key for key in keys if _is_scaled(self.assets[key])]
@@ -111,6 +119,23 @@ def _resolve(item: str, href: str) -> str:
     if "://" in item:
         return urljoin(item, href)
     return os.path.normpath(Path(item).parent / href)
+
+
+def _name_bands(key: str, asset: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Name, common name and key of each band of an asset; empty what it has not.
+
+    Fields are those of STAC 1.1 (`bands`) and of older Items (`eo:bands`).
+    """
+    listed = asset.get("bands") or asset.get("eo:bands")
+    bands = [band for band in listed if isinstance(band, dict)] if isinstance(listed, list) else []
+    if len(bands) > 1:
+        return [(str(band.get("name", "")), _find_common_name(band), "") for band in bands]
+    (band,) = bands or ({},)
+    return [(str(band.get("name", "")), _find_common_name({**asset, **band}), key)]
+
+
+def _find_common_name(band: Mapping[str, Any]) -> str:
+    return str(band.get("eo:common_name") or band.get("common_name") or "")
 
 
 def _find_moment(properties: Mapping[str, Any]) -> str | tuple[str, str] | None:
