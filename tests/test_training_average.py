@@ -58,7 +58,7 @@ def test_the_average_is_the_recursion_of_its_docstring():
 
 
 def test_biases_and_norms_do_not_decay():
-    for optimiser in ("adamw", "sgd"):
+    for optimiser in ("muon", "adamw", "sgd"):
         learner = make_run(optimiser=optimiser, weight_decay=0.5).learner
         decays = {
             id(p): group["weight_decay"]

@@ -196,7 +196,7 @@ def watch_changes(patch, limit):
 def test_what_may_change_and_what_not(pair, tmp_path):
     learn(pair, tmp_path / "run", epochs=1)
     for changed, message in (
-        ({"lr": 1e-3}, r"--lr is 0.001, but the run in .*run was started with 0.003"),
+        ({"lr": 1e-3}, r"--lr is 0.001, but the run in .*run was started with 0.005"),
         ({"width": 8}, "--width is 8"),
         ({"seed": 1, "chip": 32}, r"--\w+ is .* \(and 1 more\)"),
         ({"label_options": LabelOptions(ignore=7)}, "--ignore is 7"),

@@ -18,6 +18,10 @@ from geounet.models.unet import is_without_weights
 
 STRIDE = 32
 
+LEAST = 16
+"""Channels of the decoder's last levels. With 8, a class may show in none of them when training
+begins: no gradient reaches it through their ReLUs, and it stays unseen for long."""
+
 
 class ResUNet(nn.Module):
     """Residual encoder behind a strided stem, nearest-neighbour decoder.
@@ -40,7 +44,7 @@ class ResUNet(nn.Module):
     ) -> None:
         super().__init__()
         encoder = [width, 2 * width, 4 * width, 8 * width]
-        decoder = [4 * width, 2 * width, width, max(8, width // 2), max(8, width // 4)]
+        decoder = [4 * width, 2 * width, width, max(LEAST, width // 2), max(LEAST, width // 4)]
         self.stem = _norm_relu(nn.Conv2d(bands, width, 7, stride=2, padding=3, bias=False))
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
         self.stages = nn.ModuleList(

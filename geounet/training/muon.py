@@ -58,7 +58,10 @@ class Muon(AdamW):
         if weight.grad is None:
             return
         state = self.state[weight]
-        momentum = state.setdefault("momentum", torch.zeros_like(weight))
+        if not state:  # AdamW wants steps counted where it restores states
+            state.update(step=torch.zeros(()), momentum=torch.zeros_like(weight))
+        state["step"] += 1
+        momentum: Tensor = state["momentum"]
         momentum.lerp_(weight.grad, 1 - self.momentum)
         ahead = weight.grad.lerp(momentum, self.momentum)
         change = orthogonalise(ahead.flatten(1)).view_as(weight)

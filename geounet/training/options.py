@@ -135,8 +135,8 @@ class TrainOptions:
     epochs: int = 22
     max_time_min: float | None = None
     patience: int | None = None
-    optimiser: Optimiser = "adamw"
-    lr: float | None = 3e-3
+    optimiser: Optimiser = "muon"
+    lr: float | None = 5e-3
     schedule: ScheduleName = "one-cycle"
     warm_up: float | None = None
     momentum: float = 0.99

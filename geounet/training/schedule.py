@@ -10,7 +10,7 @@ from typing import Literal
 
 ScheduleName = Literal["one-cycle", "cosine", "plateau"]
 
-WARM_UP: dict[ScheduleName, float] = {"one-cycle": 0.3, "cosine": 0.05, "plateau": 0.05}
+WARM_UP: dict[ScheduleName, float] = {"one-cycle": 0.1, "cosine": 0.05, "plateau": 0.05}
 """Share of the run in which the learning rate rises, where nothing else is said."""
 
 START = 1 / 25

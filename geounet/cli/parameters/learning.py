@@ -71,7 +71,7 @@ WarmUp = Annotated[
     float | None,
     option(
         metavar="SHARE",
-        show_default="one-cycle 0.3, others 0.05",
+        show_default="one-cycle 0.1, others 0.05",
         help="Share of the run in which the learning rate rises.",
     ),
 ]
