@@ -11,7 +11,7 @@ import pytest
 import rasterio
 from networks import make_model
 from rasters import read_raster, write_raster
-from test_cli_errors import check, cli  # noqa: F401  cli is a fixture
+from test_cli_errors import check
 from test_inference_predict import make_pixels
 
 from geounet.raster import find_s3, read_classes
@@ -71,7 +71,7 @@ def list_keys(bucket):
     return [one["Key"] for one in objects["Contents"]]
 
 
-def test_a_mask_goes_to_s3(tmp_path, cli, bucket, command):  # noqa: F811
+def test_a_mask_goes_to_s3(tmp_path, cli, bucket, command):
     assert cli(*command, "-o", "mask.tif")[0] == 0
     code, _, err = cli(*command, "-o", "s3://bucket/a/mask.tif",
                        "--confidence", "s3://bucket/a/confidence.tif")  # fmt: skip
@@ -89,13 +89,13 @@ def test_a_mask_goes_to_s3(tmp_path, cli, bucket, command):  # noqa: F811
     assert cli(*command, "-o", "s3://bucket/a/mask.tif", "--overwrite")[0] == 0
 
 
-def test_several_masks_go_to_s3(tmp_path, cli, bucket, command):  # noqa: F811
+def test_several_masks_go_to_s3(tmp_path, cli, bucket, command):
     write_raster(tmp_path / "other.tif", make_pixels(60, 50))
     assert cli(*command, tmp_path / "other.tif", "-o", "s3://bucket/maps")[0] == 0
     assert {"maps/scene.tif", "maps/other.tif"} <= set(list_keys(bucket))
 
 
-def test_what_cannot_be_uploaded_is_kept(tmp_path, cli, bucket, command):  # noqa: F811
+def test_what_cannot_be_uploaded_is_kept(tmp_path, cli, bucket, command):
     result = cli(*command, "-o", "s3://nobucket/mask.tif")
     check(result, 5, "s3://nobucket/mask.tif cannot be written", "the same command uploads")
     assert "topsecret" not in result[2]
@@ -108,13 +108,13 @@ def test_what_cannot_be_uploaded_is_kept(tmp_path, cli, bucket, command):  # noq
     assert not kept.exists()
 
 
-def test_other_outputs_stay_on_disk(cli, command):  # noqa: F811
+def test_other_outputs_stay_on_disk(cli, command):
     for option, name in (("polygons", "a.gpkg"), ("stac", "a.json")):
         result = cli(*command, "-o", "s3://bucket/b.tif", f"--{option}", f"s3://bucket/{name}")
         check(result, 2, f"--{option} s3://bucket/{name}: rasters only go to s3://")
 
 
-def test_many_workers_need_a_folder(cli, bucket, command):  # noqa: F811
+def test_many_workers_need_a_folder(cli, bucket, command):
     result = cli(*command[:-2], "-o", "s3://bucket/c.tif", "--shard", "0/2")
     check(result, 2, "one folder that all of them see; name it with --staging")
 

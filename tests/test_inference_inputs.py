@@ -9,7 +9,6 @@ import shapely
 from affine import Affine
 from networks import make_model
 from rasters import UTM, read_raster, write_raster
-from test_cli_errors import cli  # noqa: F401  a fixture
 from test_inference_predict import make_pixels, predict_untiled
 
 from geounet.classes import NODATA
@@ -92,7 +91,7 @@ def test_what_counts_as_rotated():
 
 
 @pytest.mark.parametrize("name", ["maps", "maps.v2", "2024.01"])
-def test_a_folder_into_a_folder(tmp_path, cli, model, scenes, name):  # noqa: F811
+def test_a_folder_into_a_folder(tmp_path, cli, model, scenes, name):
     code, _, err = cli("predict", scenes, "-m", model[0], "-o", name, *FLOAT32)
     assert (code, err) == (0, "")
     for seed, stem in enumerate("abc"):
@@ -100,7 +99,7 @@ def test_a_folder_into_a_folder(tmp_path, cli, model, scenes, name):  # noqa: F8
         assert (read_raster(tmp_path / name / f"{stem}.tif")[0] == expected).all()
 
 
-def test_what_is_left_out_of_a_folder_is_named(tmp_path, cli, model, scenes):  # noqa: F811
+def test_what_is_left_out_of_a_folder_is_named(tmp_path, cli, model, scenes):
     for name in ("notes.txt", "a.tfw", "d.hdf"):
         (tmp_path / scenes / name).touch()
     code, _, err = cli("predict", scenes, "-m", model[0], "-o", "maps", *FLOAT32[:-1])
@@ -110,14 +109,14 @@ def test_what_is_left_out_of_a_folder_is_named(tmp_path, cli, model, scenes):  #
 
 
 @pytest.mark.parametrize("name", ["maps.tif", "maps.PNG", "maps.vrt"])
-def test_several_images_into_a_file_are_refused(tmp_path, cli, model, scenes, name):  # noqa: F811
+def test_several_images_into_a_file_are_refused(tmp_path, cli, model, scenes, name):
     code, _, err = cli("predict", scenes, "-m", model[0], "-o", name, "--quiet")
     assert code == 2
     assert err.startswith(f"error: {name}: several images need a folder")
     assert not (tmp_path / name).exists()
 
 
-def test_dry_run_makes_no_folder(tmp_path, cli, model, scenes):  # noqa: F811
+def test_dry_run_makes_no_folder(tmp_path, cli, model, scenes):
     before = set(tmp_path.rglob("*"))
     code, out, _ = cli("predict", scenes, "-m", model[0], "-o", "maps", "--dry-run", "--json")
     assert code == 0
@@ -130,7 +129,7 @@ def test_dry_run_makes_no_folder(tmp_path, cli, model, scenes):  # noqa: F811
     assert cli("predict", scenes, "-m", model[0], "-o", "maps", "--dry-run")[0] == 2
 
 
-def test_dry_run_of_a_folder_with_one_image(tmp_path, cli, model, scenes):  # noqa: F811
+def test_dry_run_of_a_folder_with_one_image(tmp_path, cli, model, scenes):
     for name in "bc":
         (scenes / f"{name}.tif").unlink()
     assert cli("predict", scenes, "-m", model[0], "-o", "maps", "--dry-run")[0] == 0
@@ -139,7 +138,7 @@ def test_dry_run_of_a_folder_with_one_image(tmp_path, cli, model, scenes):  # no
     assert (tmp_path / "maps" / "a.tif").exists()
 
 
-def test_one_that_exists_does_not_stop_the_others(tmp_path, cli, model, scenes):  # noqa: F811
+def test_one_that_exists_does_not_stop_the_others(tmp_path, cli, model, scenes):
     (tmp_path / "maps").mkdir()
     (tmp_path / "maps" / "b.tif").write_text("precious")
     (scenes / "a.tif").write_text("no raster")
@@ -158,7 +157,7 @@ def test_one_that_exists_does_not_stop_the_others(tmp_path, cli, model, scenes):
     assert (read_raster(tmp_path / "maps" / "b.tif")[0] != NODATA).all()
 
 
-def test_what_concerns_all_is_said_once(tmp_path, cli, model, scenes):  # noqa: F811
+def test_what_concerns_all_is_said_once(tmp_path, cli, model, scenes):
     command = ("predict", scenes, "-m", model[0], "-o", "maps", "--quiet", "--device", "abacus")
     code, _, err = cli(*command)
     assert code == 2

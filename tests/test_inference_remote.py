@@ -13,7 +13,7 @@ import pytest
 import rasterio
 from networks import make_model
 from rasters import read_raster, write_raster
-from test_cli_errors import check, cli, pixel_box  # noqa: F401  cli is a fixture
+from test_cli_errors import check, pixel_box
 from test_inference_predict import make_pixels
 
 from geounet.errors import InputError
@@ -81,7 +81,7 @@ PATHS = {
 
 
 @pytest.mark.parametrize("kind", PATHS)
-def test_predict_from_anywhere(tmp_path, cli, model, store, server, kind):  # noqa: F811
+def test_predict_from_anywhere(tmp_path, cli, model, store, server, kind):
     path = PATHS[kind].format(server=server, store=store)
     predict(store / "scene.tif", model[1], tmp_path / "local.tif", OPTIONS)
     command = ("predict", path, "-m", model[0], "-o", "mask.tif", "--precision", "float32")
@@ -95,7 +95,7 @@ def test_predict_from_anywhere(tmp_path, cli, model, store, server, kind):  # no
     assert (tmp_path / "mask.tif").stat().st_mtime_ns == before
 
 
-def test_several_and_a_folder_as_output(tmp_path, cli, model, store, server):  # noqa: F811
+def test_several_and_a_folder_as_output(tmp_path, cli, model, store, server):
     images = (f"{server}/scene.tif?token=a.b/c", store / "labels.tif")
     code, _, err = cli("predict", *images, "-m", model[0], "-o", "maps.v2", "--quiet")
     assert code == 4  # the labels have one band
@@ -106,7 +106,7 @@ def test_several_and_a_folder_as_output(tmp_path, cli, model, store, server):  #
 @pytest.mark.parametrize(
     "path", ["{server}/aoi.gpkg", "{server}/aoi.geojson", "s3://bucket/aoi.gpkg"]
 )
-def test_area_from_anywhere(tmp_path, cli, model, store, server, path):  # noqa: F811
+def test_area_from_anywhere(tmp_path, cli, model, store, server, path):
     aoi = path.format(server=server)
     scene = store / "scene.tif"
     for name, area in {"a": aoi, "b": store / "aoi.gpkg"}.items():
@@ -117,7 +117,7 @@ def test_area_from_anywhere(tmp_path, cli, model, store, server, path):  # noqa:
         assert mask.tags()["GEOUNET_AOI"] == "aoi"
 
 
-def test_polygonize_info_and_evaluate_from_a_server(tmp_path, cli, store, server):  # noqa: F811
+def test_polygonize_info_and_evaluate_from_a_server(tmp_path, cli, store, server):
     assert cli("polygonize", f"{server}/labels.tif", "map.gpkg", "--quiet")[0] == 0
     (found,) = geopandas.read_file("map.gpkg", layer="polygons").geometry
     assert found.equals(pixel_box(20, 20, 60, 90))
@@ -130,7 +130,7 @@ def test_polygonize_info_and_evaluate_from_a_server(tmp_path, cli, store, server
     assert np.sum(json.loads(out)["confusion"]) == 130 * 60
 
 
-def test_training_from_a_server(tmp_path, cli, store, server):  # noqa: F811
+def test_training_from_a_server(tmp_path, cli, store, server):
     code, _, err = cli(
         "train", f"{server}/scene.tif", "-l", f"{server}/labels.tif", "-o", "run", "--quiet",
         "--epochs", "1", "--chip", "32", "--architecture", "unet", "--width", "4", "--depth", "2",
@@ -153,7 +153,7 @@ def test_training_from_a_server(tmp_path, cli, store, server):  # noqa: F811
         ("evaluate", "{store}/labels.tif", "--labels", "{server}/none.tif"),
     ],
 )  # fmt: skip
-def test_what_is_not_there(tmp_path, cli, model, store, server, command):  # noqa: F811
+def test_what_is_not_there(tmp_path, cli, model, store, server, command):
     words = [word.format(server=server, store=store, model=model[0]) for word in command]
     quiet = () if command[0] == "info" else ("--quiet",)
     check(cli(*words, *quiet), 3, "none", "does not exist")
@@ -201,7 +201,7 @@ def test_what_fails_for_a_while_is_asked_for_again(store, server, fault, text, w
 
 
 @pytest.mark.parametrize("text", ["error 99", "cut 99"])
-def test_what_fails_for_good_is_an_error(tmp_path, cli, model, store, server, fault, text):  # noqa: F811
+def test_what_fails_for_good_is_an_error(tmp_path, cli, model, store, server, fault, text):
     name = f"{text.replace(' ', '')}.tif"
     write_raster(store / name, make_pixels(600, 600), tiled=True, blockxsize=64, blockysize=64)
     fault(text)

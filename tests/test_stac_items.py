@@ -22,7 +22,7 @@ from pystac.validation import JsonSchemaSTACValidator
 from rasters import UTM, write_raster
 from shapely.geometry import Point, shape
 from stac_model.schema import MLModelProperties
-from test_cli_errors import check, cli, files  # noqa: F401  cli and files are fixtures
+from test_cli_errors import check, files  # noqa: F401  files is a fixture
 
 from geounet.classes import ClassInfo
 from geounet.models import ExportOptions, describe_export, describe_model_item
@@ -92,7 +92,7 @@ def utm_grid():
     return Grid(40, 60, UTM, CRS.from_epsg(32633))
 
 
-def test_a_model_as_an_item(tmp_path, cli):  # noqa: F811
+def test_a_model_as_an_item(tmp_path, cli):
     path, model = make_model(tmp_path, names=("red", None, "red"))
     code, _, err = cli("info", path, "--stac", "item.json")
     assert code == 0, err
@@ -120,7 +120,7 @@ def test_a_model_as_an_item(tmp_path, cli):  # noqa: F811
     assert asset.extra_fields["mlm:artifact_type"] == "safetensors"
 
 
-def test_a_mask_as_an_item(tmp_path, cli):  # noqa: F811
+def test_a_mask_as_an_item(tmp_path, cli):
     mask = make_mask(tmp_path / "mask.tif", utm_grid())
     (tmp_path / "catalog").mkdir()
     code, _, err = cli("info", mask, "--stac", "catalog/mask.json")
@@ -266,7 +266,7 @@ def test_names_of_classes_are_unique():
     assert [one["name"] for one in describe_classes(alike)] == ["a-b", "a-b-1", "class-2"]
 
 
-def test_nothing_else_is_overwritten(tmp_path, cli):  # noqa: F811
+def test_nothing_else_is_overwritten(tmp_path, cli):
     path, _ = make_model(tmp_path)
     (tmp_path / "mine.json").write_text('{"id": "mine"}')
     check(cli("info", path, "--stac", "mine.json"), 2, "mine.json exists")
