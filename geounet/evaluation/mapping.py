@@ -83,7 +83,8 @@ def _choose_images(
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"several images are named {', '.join(twice)}; evaluate them one by one")
     classes = options.classes or models[0].spec.classes
-    resolve_legend(classes, [labels for _, labels in wanted], grids, options.label_options)
+    files = [labels for _, labels in wanted]
+    resolve_legend(classes, files, grids, options.label_options, may_be_empty=True)
     return wanted, [f"left out: {error}" for error in outside]
 
 

@@ -37,7 +37,7 @@ def find_legend(pairs: Pairs, grids: Sequence[Grid], options: EvaluateOptions) -
     declared = options.classes or _read_mask_classes(pairs)
     masks = [mask for mask, _ in pairs]
     if declared is not None or are_halves(masks):
-        return resolve_legend(declared, labels, grids, options.label_options)
+        return resolve_legend(declared, labels, grids, options.label_options, may_be_empty=True)
     return _find_classes(pairs, labels, grids, options)
 
 

@@ -24,7 +24,7 @@ from geounet.vector.label_keys import (
 from geounet.vector.label_options import LabelOptions
 from geounet.vector.label_values import BACKGROUND, text_of
 from geounet.vector.reading import read_class_column
-from geounet.vector.source import is_vectors
+from geounet.vector.source import is_empty, is_vectors
 
 MAX_CLASSES = NODATA
 """Values 0 to 254."""
@@ -56,6 +56,8 @@ def resolve_legend(
     sources: Sequence[str | Path],
     grids: Sequence[Grid],
     options: LabelOptions = LabelOptions(),  # noqa: B008  frozen
+    *,
+    may_be_empty: bool = False,
 ) -> Legend:
     """The classes of a set of labels, declared or else found, and how the labels show them.
 
@@ -66,11 +68,16 @@ def resolve_legend(
     Rasters of two classes that hold 0 and 255, perhaps with grey edges, are masks: from 128 on
     they show the second.
 
+    A vector file without features shows a scene without polygons, but not if all files are so:
+    unless classes are declared and all `may_be_empty`.
+
     Raises:
         UsageError: the declared classes are none, or leave no value for the background.
         InputError: a file cannot be read, or shows no classes.
     """
     sources = list(dict.fromkeys(sources))
+    if not (may_be_empty and declared is not None) and all(map(is_empty, sources)):
+        raise InputError(f"{_list_sources(sources)} is empty; give a vector file with polygons")
     if options.sparse and options.class_field is None and all(map(is_vectors, sources)):
         raise UsageError(
             "--sparse leaves one class of polygons without a class column; name it with "

@@ -28,6 +28,7 @@ from geounet.vector.reading import read_polygons
 from geounet.vector.separating import InstanceBurner
 from geounet.vector.source import (
     format_bounds,
+    is_empty,
     is_vectors,
     modified_at,
     open_vectors,
@@ -136,7 +137,7 @@ def open_labels(
         if is_vectors(source):
             burner = make_burner(source, grid, classes, options, near, scene)
             readers = _make_readers(burner, grid, classes, options)
-            return Labels(*readers, _note(source, grid), stack)
+            return Labels(*readers, _note(source, grid, classes, options), stack)
         raster = stack.enter_context(open_label_raster(source))
         decoder = make_decoder(raster, classes, options)
         placed, note = _place(raster, grid, scene, stack)
@@ -203,8 +204,8 @@ def make_burner(
             "say which column holds the class with --class-field"
         )
     if not len(frame):
-        layer = open_vectors(source)
-        if layer.bounds is not None and layer.crs is not None:
+        layer = open_vectors(source, may_be_empty=True)
+        if layer.features and layer.bounds is not None and layer.crs is not None:
             _require_overlap(source, layer.bounds, layer.crs, grid, scene)
     polygons = np.array(frame.geometry.array)
     if options.separate_px is not None:
@@ -216,7 +217,7 @@ def make_burner(
 
 def is_read_by_bounds(source: str | Path) -> bool:
     """Whether a vector file has so many features that only those of a place are read."""
-    return open_vectors(source).features > MAX_WHOLE
+    return open_vectors(source, may_be_empty=True).features > MAX_WHOLE
 
 
 def _read_on(
@@ -280,7 +281,13 @@ def _mirrored(read: ReadWindow[T], grid: Grid) -> ReadWindow[T]:
     return read_mirrored
 
 
-def _note(source: str | Path, grid: Grid) -> str | None:
+def _note(
+    source: str | Path, grid: Grid, classes: Sequence[ClassInfo], options: LabelOptions
+) -> str | None:
+    """What should be known of vector labels; None if nothing."""
+    if is_empty(source):
+        meant = "nothing has a label" if options.sparse else f"all is {find_outside(classes).name}"
+        return f"the file has no features: {meant}"
     crs = open_vectors(source).crs
     return None if crs == grid.crs or crs is None else f"reprojected from {crs.name}"
 

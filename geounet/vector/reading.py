@@ -35,12 +35,16 @@ def read_polygons(
 
     Returns:
         `geometry` and the class column, if one is asked for, without missing values; the index is
-        the number of the feature in the file. No row if nothing lies in the bounds.
+        the number of the feature in the file. No row if nothing lies in the bounds, or the file
+        has no feature.
 
     Raises:
         InputError: the file cannot be used; the message says why.
     """
-    source = open_vectors(path)
+    source = open_vectors(path, may_be_empty=True)
+    if not source.features:  # its CRS and columns may be missing: some formats write neither
+        columns = () if options.class_field is None else (options.class_field,)
+        return GeoDataFrame({column: [] for column in columns}, geometry=[], crs=crs)
     require_same_world(source, crs)
     if options.class_field is not None:
         source.require_column(options.class_field)
@@ -68,7 +72,9 @@ def read_class_column(
         InputError: the file cannot be used, or has no such column.
     """
     column = str(options.class_field)
-    source = open_vectors(path)
+    source = open_vectors(path, may_be_empty=True)
+    if not source.features:
+        return []
     source.require_column(column)
     box = search_box(source, crs, bounds, options.line_width_m or 0.0)
     frame = pyogrio.read_dataframe(

@@ -89,13 +89,21 @@ class VectorSource:
         return info
 
 
-def open_vectors(path: str | Path) -> VectorSource:
+def open_vectors(path: str | Path, *, may_be_empty: bool = False) -> VectorSource:
     """The layer that a path means: a file, or `FILE|layername=NAME` if it has several.
 
     Raises:
-        InputError: no such file or layer, no vector file, several layers, or no geometries.
+        InputError: no such file or layer, no vector file, several layers, or no features.
     """
-    return _open_cached(os.fspath(path), modified_at(path))
+    source = _open_cached(os.fspath(path), modified_at(path))
+    if not (source.features or may_be_empty):
+        raise InputError(f"{source} is empty; give a vector file with polygons")
+    return source
+
+
+def is_empty(path: str | Path) -> bool:
+    """Whether it is a vector file without one feature, such as labels of a scene without houses."""
+    return is_vectors(path) and not open_vectors(path, may_be_empty=True).features
 
 
 @lru_cache(maxsize=64)
@@ -112,10 +120,7 @@ def _open_cached(path: str, modified_at: float) -> VectorSource:
             f"{file} has the layers {', '.join(layers)}; "
             f'choose one: "{Path(file).name}{LAYER_MARK}{layers[0]}"'
         )
-    source = VectorSource(file, layers[0])
-    if not source.features:
-        raise InputError(f"{file} is empty; give a vector file with polygons")
-    return source
+    return VectorSource(file, layers[0])
 
 
 def is_vectors(path: str | Path) -> bool:
