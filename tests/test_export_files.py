@@ -18,7 +18,7 @@ from test_inference_predict import make_pixels
 
 from geounet.cli.app import app
 from geounet.cli.boundary import run
-from geounet.errors import ModelError, UsageError
+from geounet.errors import ModelError, ResourceError, UsageError
 from geounet.evaluation import export
 from geounet.inference import PredictOptions, predict
 from geounet.models import (
@@ -379,6 +379,12 @@ def test_missing_packages_name_the_extras(tmp_path, source, monkeypatch):
 def call(*arguments, monkeypatch):
     monkeypatch.setattr("sys.argv", ["geounet", *map(str, arguments)])
     return run(app)
+
+
+def test_sides_that_no_memory_holds(tmp_path, source):
+    with pytest.raises(ResourceError, match=r"--tile 1000000: .* GB .* give a smaller --tile"):
+        export(source, tmp_path / "net.onnx", ExportOptions(tile=1_000_000))
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_command_says_what_it_made(tmp_path, source, monkeypatch, capsys):

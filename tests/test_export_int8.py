@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,8 @@ from test_inference_predict import make_pixels
 from geounet.cli.app import app
 from geounet.cli.boundary import run
 from geounet.evaluation import ConfusionMatrix, export, int8_loss
-from geounet.inference import PredictOptions, Sample, predict
-from geounet.models import ExportOptions, load_model
+from geounet.inference import PredictOptions, Sample, predict, read_samples
+from geounet.models import ExportOptions, as_input, load_model
 
 pytestmark = pytest.mark.skipif(
     any(importlib.util.find_spec(n) is None for n in ("onnx", "onnxruntime", "onnxscript")),
@@ -119,6 +120,8 @@ def test_without_labels_the_float_mask_is_the_measure(tmp_path, source, scene, m
     assert loss["float_iou"] is None
     assert 0.8 < loss["int8_iou"] < 1
     assert f"instead of 1.0000 (loss {1 - loss['int8_iou']:+.4f})" in told.err
+    assert "; before int8 its probabilities differ from torch's by " in told.err
+    assert f"probabilities by {loss['mean_difference']:.1e} on average" in told.err
 
 
 def test_predict_runs_it(tmp_path, folder, source, scene, made):
@@ -132,11 +135,29 @@ def test_predict_runs_it(tmp_path, folder, source, scene, made):
 
 def test_pixels_without_data_are_no_share(model, monkeypatch):
     """Half of a window is no data: what changes is a share of the other half."""
-    masks = iter([np.zeros((4, 8), np.uint8), np.eye(4, 8, dtype=np.uint8)])
+    found = [np.zeros((3, 4, 8), np.float32) for _ in range(2)]
+    found[0][0], found[1][0] = 1, 1 - np.eye(4, 8)
+    found[1][1] = np.eye(4, 8)
+    files = iter(found)
     monkeypatch.setattr(int8_loss, "load_model", lambda _: model)
-    monkeypatch.setattr(int8_loss, "_predict", lambda *_: (next(masks), 1.0))
+    monkeypatch.setattr(int8_loss, "_predict", lambda *_: (next(files), 1.0))
     valid = np.ones((4, 8), bool)
     valid[:, 4:] = False
     sample = Sample(np.zeros((3, 4, 8), np.float32), valid, None)
     loss = int8_loss.measure_loss(Path("float.onnx"), Path("int8.onnx"), [sample])
     assert loss.labels_changed == 4 / 16
+    assert loss.mean_difference == pytest.approx(2 * 4 / 16 / 3)  # of two classes of three
+
+
+def test_values_of_32_bits_keep_their_digits(tmp_path):
+    """Of float32 the values would be 8 apart, where the model's deviation is 4."""
+    model = make_model(tmp_path, bands=1, depth=1, width=4, dtype="int32")[1]
+    band = replace(model.spec.bands[0], offset=100_000_003.0, scale=4.0)
+    spec = replace(model.spec, bands=(band,))
+    values = 100_000_000 + np.arange(SIDE * SIDE, dtype=np.int32).reshape(SIDE, SIDE) % 17
+    scene = write_raster(tmp_path / "scene.tif", values)
+    samples = read_samples(spec, [str(scene)], None, None, (1, SIDE))
+    options = ExportOptions(normalisation="outside")
+    (made,) = as_input([sample.image for sample in samples], spec, options)
+    assert made.dtype == np.float32
+    assert np.abs(made[0, 0] - (values - band.offset) / band.scale).max() < 1e-6

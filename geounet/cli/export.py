@@ -49,9 +49,10 @@ def describe(summary: ExportSummary) -> str:
     found = f"by {summary.random_difference:.1e} at most on random images"
     if real is not None:
         found += f", by {real:.1e} on the scenes"
+    whose = "" if summary.int8 is None else "before int8 its "
     lines = [
         f"{summary.output}: {size_text(summary.size_bytes)} in {summary.elapsed_s:.1f} s; "
-        f"probabilities differ from torch's {found} (allowed: {summary.tolerance:g})"
+        f"{whose}probabilities differ from torch's {found} (allowed: {summary.tolerance:g})"
     ]
     if summary.int8 is not None:
         lines.append(_describe_int8(summary.int8))
@@ -66,5 +67,6 @@ def _describe_int8(loss: Int8Loss) -> str:
     return (
         f"int8: mean IoU with {against} {after} instead of {before:.4f} (loss {lost}) on "
         f"{loss.windows} windows that did not calibrate it; {share(loss.labels_changed, 1)} of the "
-        f"labels changed; {loss.int8_mpx_per_s:.2f} Mpx/s instead of {loss.float_mpx_per_s:.2f}"
+        f"labels changed, probabilities by {loss.mean_difference:.1e} on average; "
+        f"{loss.int8_mpx_per_s:.2f} Mpx/s instead of {loss.float_mpx_per_s:.2f}"
     )

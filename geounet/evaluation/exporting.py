@@ -15,7 +15,7 @@ import torch
 
 from geounet.errors import ModelError, ResourceError, UsageError
 from geounet.evaluation.int8_loss import Int8Loss, measure_loss
-from geounet.inference import Sample, read_samples
+from geounet.inference import Sample, free_memory, read_samples
 from geounet.models import (
     ExportForm,
     ExportOptions,
@@ -39,6 +39,9 @@ from geounet.progress import Progress, ProgressCallback, ignore_progress
 
 WINDOWS = 32
 """Windows of the scenes that are read at most; with int8 every second one calibrates."""
+
+COPIES = 6
+"""Images in float32 that there are at a time, at least, while file and torch are compared."""
 
 WINDOW_SIDE = 256
 """Their side at least, unless the file fixes it."""
@@ -94,6 +97,7 @@ def export(
     options, output = options or ExportOptions(), Path(output)
     _check(Path(model), output, options)
     loaded = load_model(model)
+    _check_room(loaded, options)
     form = make_export_form(loaded, options)
     steps = _Steps(progress, 5 if options.int8 else 3)
     samples = _read_samples(loaded, options)
@@ -158,6 +162,23 @@ def _check(model: Path, output: Path, options: ExportOptions) -> None:
             raise UsageError(f"{path} is a folder; choose another name")
         if path.exists() and not options.overwrite:
             raise UsageError(f"{path} exists; replace it with --overwrite, or choose another name")
+
+
+def _check_room(model: Model, options: ExportOptions) -> None:
+    """Refuse sides of which the images to compare alone are more than what is free.
+
+    Raises:
+        ResourceError: they are.
+    """
+    if options.tile is None:
+        return
+    needed = COPIES * len(model.spec.bands) * options.tile**2 * 4
+    free = free_memory(torch.device("cpu"))
+    if needed > free:
+        raise ResourceError(
+            f"--tile {options.tile}: an export with such sides takes at least {needed / 1e9:.1f} "
+            f"GB of memory, {free / 1e9:.1f} are free; give a smaller --tile"
+        )
 
 
 def _read_samples(model: Model, options: ExportOptions) -> list[Sample]:

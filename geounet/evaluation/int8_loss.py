@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from geounet.classes import NODATA
 from geounet.evaluation.confusion import ConfusionMatrix
 from geounet.inference import Sample
-from geounet.models import ForeignNetwork, ModelSpec, load_model, predict_classes
+from geounet.models import ForeignNetwork, ModelSpec, load_model, predict_probabilities
 
 ROUNDS = 3
 """Times that each file is timed; the fastest counts."""
@@ -30,6 +30,7 @@ class Int8Loss:
         int8_iou: mean IoU of the int8 file with the labels; without labels, with the mask of the
             float32 file.
         labels_changed: share of the valid pixels whose class is another.
+        mean_difference: of a probability between the two files, on the valid pixels.
         float_mpx_per_s: million pixels per second of the float32 file, here.
         int8_mpx_per_s: of the int8 file.
     """
@@ -38,6 +39,7 @@ class Int8Loss:
     float_iou: float | None
     int8_iou: float | None
     labels_changed: float
+    mean_difference: float
     float_mpx_per_s: float
     int8_mpx_per_s: float
 
@@ -54,16 +56,18 @@ def measure_loss(floating: Path, int8: Path, samples: Sequence[Sample]) -> Int8L
     spec = load_model(floating).spec
     files = [cast(ForeignNetwork, load_model(path).network) for path in (floating, int8)]
     against = [ConfusionMatrix(spec.classes) for _ in files]
-    changed, valid, pixels, seconds = 0, 0, 0, [0.0, 0.0]
+    values = np.array([item.value for item in spec.classes], np.uint8)
+    changed, gap, valid, pixels, seconds = 0, 0.0, 0, 0, [0.0, 0.0]
     for sample in samples:
-        masks: list[NDArray[np.uint8]] = []
-        for index, file in enumerate(files):
-            mask, elapsed = _predict(file, sample, spec)
-            seconds[index] += elapsed
-            masks.append(np.where(sample.valid, mask, np.uint8(NODATA)))
+        found, elapsed = zip(*(_predict(file, sample, spec) for file in files), strict=True)
+        seconds = [total + time_s for total, time_s in zip(seconds, elapsed, strict=True)]
+        masks = [
+            np.where(sample.valid, values[one.argmax(axis=0)], np.uint8(NODATA)) for one in found
+        ]
         truth = masks[0] if sample.labels is None else sample.labels
         for matrix, mask in zip(against, masks, strict=True):
             matrix.add(truth, mask)
+        gap += float(np.abs(found[0] - found[1]).mean(axis=0)[sample.valid].sum())
         changed += int((masks[0] != masks[1]).sum())
         valid += int(sample.valid.sum())
         pixels += sample.valid.size
@@ -74,6 +78,7 @@ def measure_loss(floating: Path, int8: Path, samples: Sequence[Sample]) -> Int8L
         float_iou=against[0].metrics().mean_iou if has_labels else None,
         int8_iou=against[1].metrics().mean_iou,
         labels_changed=changed / valid,
+        mean_difference=gap / valid,
         float_mpx_per_s=rates[0],
         int8_mpx_per_s=rates[1],
     )
@@ -81,11 +86,11 @@ def measure_loss(floating: Path, int8: Path, samples: Sequence[Sample]) -> Int8L
 
 def _predict(
     file: ForeignNetwork, sample: Sample, spec: ModelSpec
-) -> tuple[NDArray[np.uint8], float]:
-    """The mask of a window, and the seconds that it takes."""
+) -> tuple[NDArray[np.float32], float]:
+    """The probabilities (K, H, W) of a window, and the seconds that they take."""
     elapsed = []
     for _ in range(ROUNDS):
         started = time.perf_counter()
-        mask = predict_classes(file, sample.image, spec)
+        found = predict_probabilities(file, sample.image, spec)
         elapsed.append(time.perf_counter() - started)
-    return mask, min(elapsed)
+    return found, min(elapsed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +22,13 @@ class Sample:
     """A window of a scene.
 
     Attributes:
-        image: float32 (bands, H, W), the scene's values; the model's mean where not valid.
+        image: (bands, H, W), the scene's values, float32, or float64 where their type has more
+            digits than float32 holds; the model's mean where not valid.
         valid: bool (H, W), True = data.
         labels: uint8 (H, W) class values, 255 = no label; None: none were given.
     """
 
-    image: NDArray[np.float32]
+    image: NDArray[np.floating[Any]]
     valid: NDArray[np.bool_]
     labels: NDArray[np.uint8] | None
 
@@ -70,7 +72,7 @@ def _read_scene(
     count, side = size
     if labels is None:
         return list(_read_windows(spec, scene, None, count, side))
-    legend = resolve_legend(spec.classes, [labels], [scene.grid], LabelOptions())
+    legend = resolve_legend(spec.classes, [labels], [scene.grid], LabelOptions(), may_be_empty=True)
     opened = open_labels(labels, scene.grid, legend.classes, legend.options, scene=scene.path)
     with opened as file:
         return list(_read_windows(spec, scene, file, count, side))
@@ -88,6 +90,7 @@ def _read_windows(
         if found == count or not valid.any():
             continue
         found += 1
-        mean = np.array([band.offset for band in spec.bands], np.float32)[:, None, None]
-        image = np.where(valid, pixels.astype(np.float32), mean)
+        dtype = np.result_type(pixels.dtype, np.float32)
+        mean = np.array([band.offset for band in spec.bands], dtype)[:, None, None]
+        image = np.where(valid, pixels.astype(dtype), mean)
         yield Sample(image, valid, None if labels is None else labels.read(whole))

@@ -16,7 +16,7 @@ from .export_options import ExportOptions as ExportOptions
 from .export_parity import as_input as as_input
 from .export_parity import find_difference as find_difference
 from .export_parity import make_images as make_images
-from .export_parity import predict_classes as predict_classes
+from .export_parity import predict_probabilities as predict_probabilities
 from .export_writing import check_suffix as check_suffix
 from .export_writing import list_files as list_files
 from .export_writing import trace_form as trace_form

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ def make_images(spec: ModelSpec, options: ExportOptions) -> Iterator[Tensor]:
     """
     side = options.tile or -(-SIDE // spec.stride) * spec.stride
     noise = torch.from_numpy(make_noise(len(spec.bands), side + spec.stride))
-    offset, scale = _find_normalisation(spec)
+    offset, scale = _find_normalisation(spec, torch.float32)
     scene = noise * scale + offset
     yield scene[None, :, :side, :side].contiguous()
     if options.tile is None:
@@ -43,47 +44,47 @@ def find_difference(
     Args:
         form: what was exported.
         file: what came of it.
-        images: (N, bands, H, W) float32, values of scenes.
+        images: (N, bands, H, W), values of scenes.
         spec: of the model.
     """
     worst = 0.0
     for image in images:
-        x = image if form.is_normalising else normalise(image, spec)
+        x = image.float() if form.is_normalising else normalise(image, spec)
         gap = (_read(form, form(x)) - _read(form, file.runner(x))).abs().max()
         worst = float(np.maximum(worst, gap.item()))  # NaN stays
     return worst
 
 
-def predict_classes(
-    file: ForeignNetwork, image: NDArray[np.float32], spec: ModelSpec
-) -> NDArray[np.uint8]:
-    """The class values (H, W) that a file gives of one image (bands, H, W) of a scene's values."""
-    scores = file.run(normalise(torch.from_numpy(image)[None], spec))
-    values = np.array([item.value for item in spec.classes], np.uint8)
-    mask: NDArray[np.uint8] = values[scores[0].argmax(dim=0).numpy()]
-    return mask
+def predict_probabilities(
+    file: ForeignNetwork, image: NDArray[np.floating[Any]], spec: ModelSpec
+) -> NDArray[np.float32]:
+    """What a file gives of one image (bands, H, W) of a scene's values: float32 (K, H, W)."""
+    found = file.run(normalise(torch.from_numpy(image)[None], spec))[0]
+    is_probability = spec.arguments.get("output") == "probabilities"
+    probabilities: NDArray[np.float32] = (found if is_probability else found.softmax(dim=0)).numpy()
+    return probabilities
 
 
 def as_input(
-    images: Sequence[NDArray[np.float32]], spec: ModelSpec, options: ExportOptions
+    images: Sequence[NDArray[np.floating[Any]]], spec: ModelSpec, options: ExportOptions
 ) -> list[NDArray[np.float32]]:
     """Images (bands, H, W) of a scene's values as the file takes them: (1, bands, H, W)."""
     batches = [torch.from_numpy(image)[None] for image in images]
     if options.normalisation == "outside":
         batches = [normalise(batch, spec) for batch in batches]
-    return [batch.numpy() for batch in batches]
+    return [batch.float().numpy() for batch in batches]
 
 
 def normalise(image: Tensor, spec: ModelSpec) -> Tensor:
-    """(value - offset) / scale of each band."""
-    offset, scale = _find_normalisation(spec)
-    return (image - offset) / scale
+    """(value - offset) / scale of each band, computed in the image's type, float32."""
+    offset, scale = _find_normalisation(spec, image.dtype)
+    return ((image - offset) / scale).float()
 
 
-def _find_normalisation(spec: ModelSpec) -> tuple[Tensor, Tensor]:
-    """Offset and scale, float32 (bands, 1, 1)."""
-    offset = torch.tensor([band.offset for band in spec.bands])[:, None, None]
-    return offset, torch.tensor([band.scale for band in spec.bands])[:, None, None]
+def _find_normalisation(spec: ModelSpec, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Offset and scale, (bands, 1, 1)."""
+    offset = torch.tensor([band.offset for band in spec.bands], dtype=dtype)[:, None, None]
+    return offset, torch.tensor([band.scale for band in spec.bands], dtype=dtype)[:, None, None]
 
 
 def _read(form: ExportForm, x: Tensor) -> Tensor:

@@ -109,9 +109,9 @@ def trace_form(form: ExportForm, model: Model, options: ExportOptions) -> Any:  
         for axis, name in ((2, "rows"), (3, "columns")):
             cells = torch.export.Dim(name, max=LARGEST_SIDE // stride)
             free[axis] = stride * cells if stride > 1 else cells
+    example = torch.zeros(2, bands, height, width)
     try:
         with _quiet():
-            example = torch.zeros(2, bands, height, width)
             return torch.export.export(form, (example,), dynamic_shapes=(free,))
     except (RuntimeError, ValueError, TypeError, AssertionError) as error:
         raise ModelError(_explain(model, error)) from error
