@@ -221,11 +221,32 @@ def test_a_mask_to_compare_with_must_mean_the_same(tmp_path):
 def test_nothing_labelled_gives_no_number(tmp_path):
     mask = write_mask(tmp_path / "m.tif", random_classes(1))
     truth = write_raster(tmp_path / "l.tif", np.full(GRID.shape, 9, "uint8"), nodata=9)
-    result = evaluate(mask, truth)
-    assert result.metrics.overall_accuracy is None
-    assert result.metrics.mean_iou is None
-    assert all(item.iou is None for item in result.metrics.classes)
-    assert result.notes == (f"{mask}: no pixel has both a label and a class",)
+    with pytest.raises(InputError, match=r"m\.tif: not one pixel counts; .*l\.tif labels none"):
+        evaluate(mask, truth, EvaluateOptions(report=tmp_path / "r.html", csv=tmp_path / "n.csv"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["l.tif", "m.tif"]
+    (other := tmp_path / "other").mkdir()
+    labelled = write_raster(other / "m.tif", random_classes(2), nodata=255)
+    result = evaluate(
+        [mask, write_mask(other / "mask.tif", random_classes(3))],
+        [truth, labelled],
+        EvaluateOptions(label_options=LabelOptions(ignore=9)),
+    )
+    assert result.scenes[0].metrics.overall_accuracy is None
+    assert all(item.iou is None for item in result.scenes[0].metrics.classes)
+    assert f"{mask}: no pixel has both a label and a class" in result.notes
+
+
+def test_no_data_where_labels_are(tmp_path):
+    """Without one pixel that counts there is no number, and nothing to be glad of."""
+    empty = write_mask(tmp_path / "m.tif", np.full(GRID.shape, 255, "uint8"))
+    whole = write_mask(tmp_path / "w.tif", random_classes(1))
+    labels = random_classes(1)
+    truth = write_raster(tmp_path / "l.tif", labels, nodata=255)
+    pixels = int((labels != 255).sum())
+    with pytest.raises(InputError, match=f"m.tif: not one pixel .* all {pixels} labelled ones"):
+        evaluate(empty, truth)
+    with pytest.raises(InputError, match=f"w.tif: not one .*m.tif has no data in {pixels} with a"):
+        evaluate(whole, truth, EvaluateOptions(compare=(empty,)))
 
 
 def test_what_does_not_fit_is_refused_or_said(tmp_path):

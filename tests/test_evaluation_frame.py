@@ -174,7 +174,7 @@ def test_two_masks_on_the_pixels_that_both_have(scene):
     told = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert told["comparison"]["agreement"]["only_mask_right"] == expected[1]
     assert told["comparison"]["scenes"][0]["other"] == str(other)
-    with pytest.raises(UsageError, match="--compare has 2 files for 1 masks"):
+    with pytest.raises(UsageError, match="--compare has 2 files for 1 mask;"):
         evaluate(mask, truth, EvaluateOptions(classes=NAMES, compare=(other, other)))
     with pytest.raises(UsageError, match="no file of the name of mask mask"):
         evaluate(mask, truth, EvaluateOptions(classes=NAMES, compare=(write_alone(truth),)))
@@ -336,15 +336,63 @@ def test_limits_on_the_command_line(scene, cli):
         assert cli(*given, "--fail-under", text)[0] == 2
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--tta", "d4"), ("--bands", "1"), ("--device", "cpu"), ("--max-memory", "1GB")],
+)
+def test_how_to_map_is_said_in_vain_without_a_model(tmp_path, cli, option, value):
+    for name in ("m", "l"):
+        write_raster(tmp_path / f"{name}.tif", np.eye(20, dtype="uint8"))
+    given = (tmp_path / "m.tif", "-l", tmp_path / "l.tif")
+    code, _, err = cli(*given, option, value)
+    assert (code, f"{option} is for images that --model maps" in err) == (2, True)
+    shown = ("--images", tmp_path / "m.tif", "--report", tmp_path / "r.html")
+    if option == "--bands":  # of what the report shows
+        assert cli(*given, option, value, *shown)[0] == 0
+
+
+def test_masks_are_kept_in_a_folder(tmp_path, cli):
+    write_raster(tmp_path / "i.tif", np.ones((3, 20, 20), "uint8"))
+    write_raster(tmp_path / "l.tif", np.eye(20, dtype="uint8"))
+    model = make_model(tmp_path)[0]
+    given = (tmp_path / "i.tif", "-l", tmp_path / "l.tif", "-m", model)
+    code, _, err = cli(*given, "--masks", tmp_path / "l.tif")
+    assert (code, "l.tif is a file; name a folder" in err) == (2, True)
+
+
+def test_words_for_masks(tmp_path, cli):
+    """What is wrong with a mask is no matter of labels."""
+    write_raster(tmp_path / "m.tif", np.eye(20, dtype="uint8"))
+    write_raster(tmp_path / "odd.tif", 7 * np.eye(20, dtype="uint8"))
+    far = UTM @ Affine.translation(1000, 0)
+    write_raster(tmp_path / "far.tif", np.eye(20, dtype="uint8"), transform=far)
+    given = (tmp_path / "m.tif", "-l", tmp_path / "m.tif", "--classes", "a,b")
+    code, _, err = cli(*given, "--compare", tmp_path / "far.tif")
+    assert (code, "far.tif does not overlap" in err, "labels" in err) == (3, True, False)
+    code, _, err = cli(tmp_path / "odd.tif", *given[1:])
+    assert (code, "odd.tif has the value 7 in 20 pixels" in err) == (3, True)
+    assert "NAME, or, of labels, leave it out with --ignore 7" in err
+
+
+def test_a_mask_counts_once(tmp_path):
+    for name in ("m", "l"):
+        write_raster(tmp_path / f"{name}.tif", np.eye(20, dtype="uint8"))
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "m.tif").symlink_to(tmp_path / "m.tif")
+    for twice in ([tmp_path / "m.tif"] * 2, [tmp_path / "m.tif", tmp_path / "masks"]):
+        with pytest.raises(UsageError, match=r"m\.tif is given twice"):
+            evaluate(twice, tmp_path / "l.tif")
+
+
 def test_undefined_is_below(tmp_path, cli):
     write_raster(tmp_path / "m.tif", np.zeros((20, 20), "uint8"))
-    write_raster(tmp_path / "l.tif", np.full((20, 20), 255, "uint8"), nodata=255)
+    write_raster(tmp_path / "l.tif", np.zeros((20, 20), "uint8"))
     given = (tmp_path / "m.tif", "-l", tmp_path / "l.tif", "--classes", "a,b")
-    code, out, err = cli(*given, "--fail-under", "miou=-1", "--json")
+    code, out, err = cli(*given, "--fail-under", "iou.b=-1", "--json")
     assert code == 6
-    assert "miou is undefined" in err
+    assert "iou.b is undefined" in err
     told = json.loads(out)
-    assert told["values"]["miou"] == {"value": None, "low": None, "high": None}
+    assert told["values"]["iou.b"] == {"value": None, "low": None, "high": None}
     assert "NaN" not in out
 
 

@@ -163,6 +163,32 @@ def test_scores_from_files(tmp_path, monkeypatch, dtype, nodata):
     assert evaluate(mask, truth, options).to_dict() == result.to_dict()
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_scores_of_another_mask_are_noted(tmp_path, monkeypatch, dtype):
+    nodata = 255 if dtype == "uint8" else np.nan
+    mask, truth, path, labels, scores = write_scene(tmp_path, dtype, nodata=nodata)
+    monkeypatch.setattr("geounet.evaluation.reading.BLOCK", 17)
+    values = scores[:, :, 4:].argmax(axis=0)
+    values = np.pad(values, ((0, 0), (4, 0)), mode="edge").astype("uint8")
+    counted = labels != 255
+    counted[:, :4] = False
+
+    def find_note(wrong):
+        swapped = values.copy()
+        rows, cols = np.nonzero(counted & (scores[0] != scores[1]))
+        swapped[rows[:wrong], cols[:wrong]] ^= 1
+        write_raster(mask, swapped, nodata=255)
+        result = evaluate(mask, truth, EvaluateOptions(scores=(path,), classes="a,b"))
+        return next((note for note in result.notes if "likeliest" in note), None)
+
+    pixels = int(counted.sum())
+    assert find_note(wrong=0) is None
+    assert find_note(wrong=pixels // 1000) is None  # sieved, for example
+    few = pixels // 1000 + 1
+    assert f"{path}: another class than that of {mask} is the likeliest" in find_note(wrong=few)
+    assert f"in {200 / pixels:.1%} of the pixels" in find_note(wrong=200)
+
+
 def test_the_fourth_of_four_bands_is_no_alpha(tmp_path):
     mask, truth, _, _, _ = write_scene(tmp_path)
     quarters = np.full((4, *GRID.shape), 60, "uint8")
@@ -195,5 +221,5 @@ def test_what_is_no_probability_is_refused(tmp_path):
     refuse(write("moved.tif", scores, grid=elsewhere), "does not have the pixels of")
     with pytest.raises(UsageError, match="give them with --scores"):
         evaluate(mask, truth, EvaluateOptions(metrics=("probability",)))
-    with pytest.raises(UsageError, match="--scores has 2 files for 1 masks"):
+    with pytest.raises(UsageError, match="--scores has 2 files for 1 mask;"):
         evaluate(mask, truth, EvaluateOptions(scores=(path, path)))

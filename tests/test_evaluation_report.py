@@ -237,7 +237,7 @@ def test_a_map_that_is_all_right_has_no_worst_windows(tmp_path):
         ({"report": "no/r.html"}, "no folder"),
         ({"report_figures": True}, "--report"),
         ({"report": "r.html", "images": ("a.tif",), "model": ("m",)}, "--model"),
-        ({"report": "r.html", "images": ("a.tif", "b.tif")}, "2 files for 1 masks"),
+        ({"report": "r.html", "images": ("a.tif", "b.tif")}, "2 files for 1 mask;"),
         ({"report": "mask.html"}, "exists"),
     ],
 )

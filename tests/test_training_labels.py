@@ -330,7 +330,7 @@ def test_what_does_not_fit_is_refused_by_both_names(tmp_path):
     small = write_raster(tmp_path / "s.png", TRUTH[:40], driver="PNG", transform=None)
     refuses(r"s\.png has 40 x 64 pixels, image\.tif 48 x 64, and not both .*; georeference", small)
     away = write_raster(tmp_path / "far.tif", TRUTH, transform=UTM @ Affine.translation(500, 0))
-    refuses(r"far\.tif does not overlap image\.tif: .*; give labels of the same place", away)
+    refuses(r"far\.tif does not overlap image\.tif: .*; give files of one place", away)
     there = gpd.GeoDataFrame(geometry=[shapely.box(1, 1, 2, 2)], crs=4326)
     there.to_file(tmp_path / "v.gpkg")
     refuses(r"v\.gpkg does not overlap image\.tif", tmp_path / "v.gpkg")

@@ -380,7 +380,7 @@ def test_wrong_input_is_one_line(tmp_path, monkeypatch, capsys):
         ("scene.tif", "-l", "d"): "d has no labels of the name of image scene",
         ("d",): "lay it out as train/images",
         ("x.csv",): "none.tif does not exist",
-        ("scene.tif", "-l", "far.tif", "-l", "far.tif"): "1 images, but 2 labels",
+        ("scene.tif", "-l", "far.tif", "-l", "far.tif"): "1 image for 2 label files",
     }
     for arguments, words in wrong.items():
         command = ["geounet", "train", *arguments, "-o", "run", "--quiet", "--chip", "64",

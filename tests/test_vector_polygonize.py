@@ -231,7 +231,7 @@ def test_an_unknown_class_is_refused(tmp_path):
     ("array", "options", "message"),
     [
         (np.zeros((60, 79), np.uint8), {}, "is not on the grid of"),
-        (np.zeros((60, 80), np.int16), {}, "has 1 bands of int16"),
+        (np.zeros((60, 80), np.int16), {}, "has 1 band of int16"),
         (np.zeros((60, 80), np.uint8), {"nodata": 0}, "no confidence in row 0, column 3"),
         (np.full((60, 80), 2.0, np.float32), {}, "no confidence in row"),
     ],

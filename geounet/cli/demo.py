@@ -12,6 +12,7 @@ import typer
 from geounet.cli.bars import progress_bars
 from geounet.cli.parameters import files, outputs
 from geounet.errors import ResourceError, UsageError
+from geounet.wording import counted
 
 if TYPE_CHECKING:
     from geounet.cli.landscape import LandscapeFiles
@@ -84,7 +85,7 @@ def _run(folder: Path, progress: ProgressCallback) -> Iterator[str]:
 
     yield f"\n$ geounet polygonize {mask} {polygons} --confidence {sure}"
     made = polygonize(mask, polygons, PolygonizeOptions(confidence=sure, overwrite=True), progress)
-    yield f"{made.polygons} polygons"
+    yield counted(made.polygons, "polygon")
 
     yield f"\n$ geounet evaluate {mask} -l {town.labels}"
     yield describe_evaluation(evaluate(mask, town.labels, EvaluateOptions(), progress))

@@ -99,6 +99,7 @@ def evaluate(
 
 
 def _collect(given: Mapping[str, Any]) -> EvaluateOptions:
+    _refuse_mapping(given)
     return collect(
         EvaluateOptions,
         given,
@@ -109,6 +110,15 @@ def _collect(given: Mapping[str, Any]) -> EvaluateOptions:
         fail_over=_parse_limits("--fail-over", given["fail_over"]),
         predict_options=PredictOptions(**{name: given[name] for name in MAPPING}),
     )
+
+
+def _refuse_mapping(given: Mapping[str, Any]) -> None:
+    """Nothing, unless it is said how to map and nothing is mapped; --bands also shows --images."""
+    said = [name for name in MAPPING if given[name] != getattr(PredictOptions, name)]
+    unused = [name for name in said if not (name == "bands" and given["images"])]
+    if unused and not given["model"]:
+        option = "--" + unused[0].replace("_", "-")
+        raise UsageError(f"{option} is for images that --model maps; give a model, or leave it out")
 
 
 def _parse_limits(option: str, texts: list[str] | None) -> tuple[tuple[str, float], ...]:

@@ -9,6 +9,7 @@ from geounet.cli.parameters import exporting, files, inputs, outputs
 from geounet.cli.parameters.collecting import collect
 from geounet.cli.summary import print_summary, share, size_text
 from geounet.models.export_options import ExportOptions
+from geounet.wording import counted
 
 if TYPE_CHECKING:
     from geounet.evaluation import ExportSummary, Int8Loss
@@ -66,7 +67,8 @@ def _describe_int8(loss: Int8Loss) -> str:
     after = "-" if loss.int8_iou is None else f"{loss.int8_iou:.4f}"
     return (
         f"int8: mean IoU with {against} {after} instead of {before:.4f} (loss {lost}) on "
-        f"{loss.windows} windows that did not calibrate it; {share(loss.labels_changed, 1)} of the "
-        f"labels changed, probabilities by {loss.mean_difference:.1e} on average; "
+        f"{counted(loss.windows, 'window')} that did not calibrate it; "
+        f"{share(loss.labels_changed, 1)} of the labels changed, probabilities by "
+        f"{loss.mean_difference:.1e} on average; "
         f"{loss.int8_mpx_per_s:.2f} Mpx/s instead of {loss.float_mpx_per_s:.2f}"
     )

@@ -13,6 +13,7 @@ from geounet.cli.boundary import hide_secrets
 from geounet.cli.jobs import Job, Work
 from geounet.cli.summary import print_json
 from geounet.errors import GeounetError, InputError, Interrupted, ModelError, UsageError
+from geounet.wording import counted
 
 if TYPE_CHECKING:
     from geounet.inference import PredictSummary, Shard, ShardSummary
@@ -159,7 +160,7 @@ def report_shards(
         done = "its outputs are finished" if one.was_done else _describe_shard(one)
         typer.echo(f"{one.output}: {done}", err=True)
     if len(summaries) > 1:
-        typer.echo(f"{left} parts of {len(summaries)} images are left", err=True)
+        typer.echo(f"{counted(left, 'part')} of {counted(len(summaries), 'image')} left", err=True)
     if left == 0 and not failures:
         typer.echo("the same command without --shard makes the outputs", err=True)
 

@@ -11,6 +11,7 @@ from geounet.cli.parameters import files, inputs, outputs, tracing
 from geounet.cli.parameters.collecting import collect
 from geounet.cli.summary import print_summary
 from geounet.vector.options import PolygonizeOptions
+from geounet.wording import counted
 
 
 def polygonize(
@@ -49,7 +50,7 @@ def polygonize(
     with progress_bars(quiet=quiet) as progress:
         summary = polygonize_mask(mask, output, options, progress)
     known = "" if summary.is_new else ", all of them there already: nothing added"
-    text = f"{output}: {summary.polygons} polygons{known}"
+    text = f"{output}: {counted(summary.polygons, 'polygon')}{known}"
     print_summary(summary, text, json=json, quiet=quiet)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from geounet.cli.summary import share, size_text
+from geounet.wording import counted
 
 if TYPE_CHECKING:
     from geounet.inference import Outlook, PredictSummary, Verification
@@ -20,7 +21,10 @@ def list_outlook(outlook: Outlook) -> Iterator[tuple[str, str]]:
     yield "tiles", f"{outlook.tiles_missing} to compute of {outlook.tiles}, {width} x {height} px"
     yield "tiling", f"{outlook.tiling}; context of {outlook.margin} px; batches of {outlook.batch}"
     kept = f"{outlook.parts_kept} kept from an earlier run"
-    yield "parts", f"{outlook.parts} of {min(outlook.part_rows, outlook.height)} rows, {kept}"
+    yield (
+        "parts",
+        f"{outlook.parts} of {counted(min(outlook.part_rows, outlook.height), 'row')}, {kept}",
+    )
     yield "network", f"{outlook.engine}, {outlook.precision}, on {outlook.device}"
     yield "memory", f"about {size_text(outlook.memory_bytes)}"
     sizes = (f"{kind} {size_text(size)}" for kind, size in outlook.output_bytes.items())
@@ -44,7 +48,6 @@ def describe(summary: PredictSummary) -> str:
         f"{name} {seconds:.1f} s" + (" (bottleneck)" if name == summary.bottleneck else "")
         for name, seconds in summary.stage_s.items()
     )
-    tiles = "tile" if summary.tiles == 1 else "tiles"
     skipped = f", {summary.tiles_skipped} of them without data" if summary.tiles_skipped else ""
     peaks = [size_text(summary.peak_memory_bytes)]
     if summary.peak_device_bytes is not None:
@@ -53,7 +56,7 @@ def describe(summary: PredictSummary) -> str:
         f"{summary.output}: {summary.width} x {summary.height} px; {classes}, "
         f"no data {share(summary.nodata_pixels, pixels)}\n"
         f"{summary.elapsed_s:.1f} s, {rate:.2f} Mpx/s on {summary.device} ({summary.engine}, "
-        f"{summary.precision}); {summary.tiles} {tiles} of {summary.tile_shape[1]} x "
+        f"{summary.precision}); {counted(summary.tiles, 'tile')} of {summary.tile_shape[1]} x "
         f"{summary.tile_shape[0]}{skipped}; {stages}; peak memory {', '.join(peaks)}"
     )
 
@@ -61,7 +64,7 @@ def describe(summary: PredictSummary) -> str:
 def describe_check(check: Verification) -> str:
     """One line: how far another tiling would have changed the mask."""
     return (
-        f"verified {check.windows} windows with another tiling: {check.labels_changed} of "
-        f"{check.pixels} labels changed, scores differ by {check.largest_score_difference:.1e} "
-        "at most"
+        f"verified {counted(check.windows, 'window')} with another tiling: "
+        f"{check.labels_changed} of {check.pixels} labels changed, scores differ by "
+        f"{check.largest_score_difference:.1e} at most"
     )

@@ -27,6 +27,7 @@ from geounet.training.augment_options import AugmentOptions, choose_augmentation
 from geounet.training.loss_options import LossOptions
 from geounet.training.options import TrainOptions
 from geounet.vector.label_options import LabelOptions
+from geounet.wording import counted
 
 if TYPE_CHECKING:
     from geounet.training import TrainSummary
@@ -166,9 +167,10 @@ def describe(summary: TrainSummary) -> str:
     waited = share(summary.waiting_s, summary.training_s) if summary.training_s else "-"
     lines = [
         f"{summary.model}: mean IoU {figure(metrics.mean_iou)} on the held-out pixels ({classes})",
-        f"best of {summary.epochs} epochs: the {summary.best_epoch}.; {summary.chips} chips in "
-        f"{summary.elapsed_s / 60:.1f} min on {_describe_place(summary)}, "
-        f"waiting for chips {waited}; batches of {summary.batch}, learning rate {summary.lr:g}",
+        f"best of {counted(summary.epochs, 'epoch')}: the {summary.best_epoch}.; "
+        f"{counted(summary.chips, 'chip')} in {summary.elapsed_s / 60:.1f} min on "
+        f"{_describe_place(summary)}, waiting for chips {waited}; batches of {summary.batch}, "
+        f"learning rate {summary.lr:g}",
         *_describe_test(summary),
         *(f"note: {note}" for note in summary.notes),
         f"look at {summary.output / 'report.html'} (examples.png, curves.png beside it); next:",

@@ -42,6 +42,8 @@ class SceneSums:
         agreement: int64 (blocks, 4), as in `Blocks`; None likewise.
         unpredicted: int64 (K,), labelled pixels where the mask has no data, by class.
         left_out: pixels that do not count since only the other mask has no data there.
+        scored: pixels that count and have scores, and
+        unlike: those of them whose scores favour another class than the mask.
         note: what was done to the labels, and
         other_note: to the other mask; None if nothing.
     """
@@ -52,6 +54,8 @@ class SceneSums:
     agreement: NDArray[np.int64] | None
     unpredicted: NDArray[np.int64]
     left_out: int
+    scored: int
+    unlike: int
     note: str | None
     other_note: str | None
 
@@ -117,6 +121,8 @@ def count_scene(
         agreement=stack_sums(tally.agreement, blocks, 4) if job.other else None,
         unpredicted=tally.unpredicted,
         left_out=tally.left_out,
+        scored=tally.scored,
+        unlike=tally.unlike,
         note=tally.note,
         other_note=tally.other_note,
     )
@@ -174,12 +180,12 @@ def _show(watchers: Sequence[Watcher], reading: Reading, counted: NDArray[np.boo
 
 
 class _Tally:
-    """What is counted beside the families: what is missing, and where two masks agree."""
+    """What is counted beside the families: what is missing, and where files agree."""
 
     def __init__(self, classes: int, block_px: int) -> None:
         self.agreement: dict[Block, NDArray[np.int64]] = {}
         self.unpredicted = np.zeros(classes, np.int64)
-        self.left_out = 0
+        self.left_out = self.scored = self.unlike = 0
         self.note: str | None = None
         self.other_note: str | None = None
         self._block_px = block_px
@@ -193,6 +199,8 @@ class _Tally:
         self.note, self.other_note = reading.note, reading.other_note
         missing = labels[(mask == NODATA) & (labels != NODATA)]
         self.unpredicted += np.bincount(missing, minlength=len(self.unpredicted))
+        if reading.scores is not None:
+            self._compare_scores(mask, *reading.scores, counted)
         if reading.other is None:
             return
         other = reading.other[inner]
@@ -202,3 +210,17 @@ class _Tally:
             outcomes = np.bincount(outcome[where][counted[where]], minlength=4)
             if outcomes.any():
                 self.agreement[block] = self.agreement.get(block, 0) + outcomes
+
+    def _compare_scores(
+        self,
+        mask: NDArray[np.uint8],
+        scores: NDArray[Any],
+        scored: NDArray[np.bool_],
+        counted: NDArray[np.bool_],
+    ) -> None:
+        where = counted & scored
+        chosen = np.where(where, mask, np.uint8(0))[None].astype(np.intp)
+        # rounding makes ties of what was less, but never more of it
+        is_less = np.take_along_axis(scores, chosen, axis=0)[0] < scores.max(axis=0)
+        self.scored += int(where.sum())
+        self.unlike += int((where & is_less).sum())

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from geounet.errors import InputError
 from geounet.evaluation.bootstrap import MIN_BLOCKS
 from geounet.evaluation.boundary import tell_oblong
 from geounet.evaluation.counting import SceneSums, count_scene, list_compared
@@ -42,12 +43,16 @@ from geounet.evaluation.summarizing import find_differences, pool, summarize
 from geounet.progress import Progress, ProgressCallback, ignore_progress
 from geounet.raster import Window, limit_cache
 from geounet.vector import Legend
+from geounet.wording import counted
 
 OF_OBJECTS = {"object", "topology"}
 """Families of metrics that compare objects."""
 
 CACHE_BYTES = 256 * 2**20
 """GDAL may keep so many bytes of blocks, which windows with a halo read again."""
+
+UNLIKE = 1e-3
+"""Share of the pixels whose scores may favour another class than the mask, unsaid."""
 
 FEW_BLOCKS = 20
 """Intervals of fewer blocks are to be taken with caution."""
@@ -154,6 +159,7 @@ def _evaluate(
     ):
         seen_by = products.watchers
         sums = [count_scene(job, how, families, block_px, advance, seen_by) for job in jobs]
+        _require_any(jobs, sums)
         evaluation = _conclude(task, jobs, sums, [*notes, *legend.notes])
         products.write(evaluation, jobs)
     return evaluation
@@ -183,6 +189,26 @@ def _count_pixels(jobs: Sequence[Job], progress: ProgressCallback) -> Callable[[
         progress(Progress("evaluate", done, total, "px"))
 
     return advance
+
+
+def _require_any(jobs: Sequence[Job], sums: Sequence[SceneSums]) -> None:
+    """Nothing, if a pixel counts.
+
+    Raises:
+        InputError: not one does; the message says what there is.
+    """
+    if any(one.blocks for one in sums):
+        return
+    job, more = jobs[0], f" and {len(jobs) - 1} more" if len(jobs) > 1 else ""
+    bare = sum(int(one.unpredicted.sum()) for one in sums)
+    left_out = sum(one.left_out for one in sums)
+    if not bare + left_out:
+        found = f"{job.labels} labels none there; check the labels, --ignore and the area"
+    elif not left_out:
+        found = f"no data in all {bare} labelled ones; give a mask that has data there"
+    else:
+        found = f"{job.other} has no data in {left_out} with a label; compare masks of one place"
+    raise InputError(f"{job.name}{more}: not one pixel counts; {found}")
 
 
 def _conclude(
@@ -262,6 +288,12 @@ def _list_notes(task: _Task, job: Job, sums: SceneSums, results: Results) -> tup
             f"{job.other}: no data in {sums.left_out} pixels that {job.name} has; only what both "
             "have counts"
         )
+    if sums.unlike > UNLIKE * sums.scored:
+        notes.append(
+            f"{job.scores}: another class than that of {job.name} is the likeliest in "
+            f"{sums.unlike / sums.scored:.1%} of the pixels; if predict did not write the two "
+            "together, what is said of probabilities is not of this mask"
+        )
     boundary = results.details.get("boundary", {})
     if boundary and (oblong := tell_oblong(job.grid)):
         notes.append(f"{job.name}: {oblong}")
@@ -280,10 +312,10 @@ def _warn_few(resampling: Resampling) -> list[str]:
     blocks, side = resampling.blocks, resampling.block_px
     if not resampling.resamples or not 0 < blocks < FEW_BLOCKS:
         return []
-    noun = "block" if blocks == 1 else "blocks"
+    few = f"{counted(blocks, 'block')} of {side} px"
     if blocks < MIN_BLOCKS:
-        return [f"no intervals from {blocks} {noun} of {side} px; smaller ones: --block"]
-    return [f"intervals from {blocks} {noun} of {side} px only; smaller ones: --block"]
+        return [f"no intervals from {few}; smaller ones: --block"]
+    return [f"intervals from {few} only; smaller ones: --block"]
 
 
 def _find_failed(results: Results, options: EvaluateOptions) -> tuple[Failed, ...]:

@@ -11,8 +11,9 @@ from shapely.geometry.base import BaseGeometry
 
 from geounet.errors import InputError, UsageError
 from geounet.evaluation.options import EvaluateOptions
-from geounet.raster import Grid, Window, list_scenes, name_of, open_scene
+from geounet.raster import Grid, Window, find_local, list_scenes, name_of, open_scene
 from geounet.vector import find_test, limit_grid, match_labels
+from geounet.wording import counted
 
 Source = str | Path
 
@@ -92,13 +93,28 @@ def find_pairs(
     """Masks, or images, with their labels; without labels those of a folder laid out in splits.
 
     Raises:
-        UsageError: there are no labels.
+        UsageError: there are no labels, or a mask is given twice.
         InputError: they do not match.
     """
     given, labels = _as_list(masks), _as_list(labels)
     if not labels:
         return [(pair.image, pair.labels) for pair in find_test(given)]
-    return match_labels([scene for mask in given for scene in list_scenes(fspath(mask))], labels)
+    scenes = [scene for mask in given for scene in list_scenes(fspath(mask))]
+    if twice := _find_twice(scenes):
+        raise UsageError(f"{twice} is given twice, and would count twice; give it once")
+    return match_labels(scenes, labels)
+
+
+def _find_twice(scenes: Sequence[str]) -> str | None:
+    """The first of files that are the same as an earlier one."""
+    seen: set[Source] = set()
+    for scene in scenes:
+        local = find_local(scene)
+        place = scene if local is None else local.resolve()
+        if place in seen:
+            return scene
+        seen.add(place)
+    return None
 
 
 def _read_mask_grid(mask: Source) -> Grid:
@@ -110,8 +126,8 @@ def _read_mask_grid(mask: Source) -> Grid:
     with open_scene(mask, allow_palette=True) as scene:
         if scene.count != 1:
             raise InputError(
-                f"{mask} has {scene.count} bands; a mask has one, with the number of the class "
-                "(an image is mapped first with --model)"
+                f"{mask} has {counted(scene.count, 'band')}; a mask has one, with the number "
+                "of the class (an image is mapped first with --model)"
             )
         return scene.grid
 
@@ -153,7 +169,7 @@ def _match(
         return [by_name[name_of(mask)] for mask in masks]
     if len(found) != len(masks):
         raise UsageError(
-            f"{option} has {len(found)} files for {len(masks)} masks; give one for each, in the "
-            "same order"
+            f"{option} has {counted(len(found), 'file')} for {counted(len(masks), 'mask')}; give "
+            "one for each, in the same order"
         )
     return found

@@ -110,6 +110,8 @@ def _folder(path: str | Path | None) -> Iterator[Path]:
             yield Path(name)
         return
     folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--masks {folder} is a file; name a folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -16,6 +16,7 @@ from geounet.evaluation.family import Piece
 from geounet.evaluation.jobs import Job
 from geounet.raster import Scene, Window, open_scene
 from geounet.vector import LabelOptions, Labels, is_vectors, open_labels, rasterize_inside
+from geounet.wording import counted
 
 BLOCK = 1024
 """Rows and columns compared at a time: multiples of every usual storage block."""
@@ -188,7 +189,8 @@ def _open_scores(job: Job, classes: tuple[ClassInfo, ...]) -> Scene:
             )
         if scores.count != count:
             raise InputError(
-                f"{path} has {scores.count} bands; scores have one for each of the {count} classes"
+                f"{path} has {counted(scores.count, 'band')}; scores have one for each of the "
+                f"{count} classes"
             )
         if all(names) and sorted(map(str, names)) == sorted(wanted) and list(names) != wanted:
             raise InputError(

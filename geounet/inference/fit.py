@@ -10,6 +10,7 @@ from geounet.errors import ModelError, UsageError
 from geounet.inference.options import PredictOptions
 from geounet.models import ModelSpec
 from geounet.raster import Resampled, SceneLike
+from geounet.wording import counted
 
 PIXEL_SIZE_TOLERANCE = 1.25
 """Largest ratio of pixel sizes that counts as the same: what scale augmentation covers."""
@@ -101,7 +102,7 @@ def _check_bands(spec: ModelSpec, scene: SceneLike, *, are_named: bool) -> None:
         if scene.count < len(wanted) and are_named:
             help_ = "bands are missing: give a scene, or with --stack files, that has them all"
         raise ModelError(
-            f"{scene.path} gives {_count(scene.count, 'band')}, the model needs "
+            f"{scene.path} gives {counted(scene.count, 'band')}, the model needs "
             f"{len(wanted)} ({_names(wanted)}); {help_}"
         )
     found = list(scene.band_names)
@@ -149,7 +150,3 @@ def _range_class(dtype: np.dtype[np.generic]) -> str:
 
 def _names(names: list[str | None]) -> str:
     return ", ".join(name or "unnamed" for name in names)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -16,6 +16,7 @@ from geounet.models.geometry import OffLatticeError, Span
 from geounet.models.onnx_network import OnnxNetwork
 from geounet.models.openvino_network import OpenVinoNetwork
 from geounet.models.spec import ModelSpec
+from geounet.wording import counted
 
 Runner = OnnxNetwork | ExportedNetwork | OpenVinoNetwork
 
@@ -123,7 +124,7 @@ def open_foreign(path: Path, spec: ModelSpec) -> ForeignNetwork:
     runner = RUNNERS[path.suffix.lower()](path)
     if runner.bands not in (None, len(spec.bands)):
         raise ModelError(
-            f"{path} takes {runner.bands} bands, its spec names {len(spec.bands)}; describe each "
-            f"band of its input in {find_spec_file(path).name}"
+            f"{path} takes {counted(runner.bands or 0, 'band')}, its spec names {len(spec.bands)}; "
+            f"describe each band of its input in {find_spec_file(path).name}"
         )
     return ForeignNetwork(runner, spec)

@@ -26,6 +26,7 @@ from geounet.raster.paths import find_local
 from geounet.raster.remote import configure_remote, try_again
 from geounet.raster.sensor import SensorModel
 from geounet.raster.vrt import find_missing_source
+from geounet.wording import counted
 
 if TYPE_CHECKING:
     import rasterio.crs
@@ -164,6 +165,6 @@ def _no_bands(path: str | Path, subdatasets: list[str]) -> str:
         return f"{path} has no raster bands; give a raster"
     more = f" and {len(subdatasets) - 3} more" if len(subdatasets) > 3 else ""
     return (
-        f"{path} is a container of {len(subdatasets)} rasters; "
+        f"{path} is a container of {counted(len(subdatasets), 'raster')}; "
         f"give one of them as the path: {', '.join(subdatasets[:3])}{more}"
     )

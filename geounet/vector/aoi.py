@@ -65,7 +65,7 @@ def _read_area(path: str | Path, modified_at: float, crs: CRS | None) -> BaseGeo
     source = open_vectors(path)
     require_same_world(source, crs)
     geometries = read_geometries(source)
-    require_areas(geometries, source)
+    require_areas(geometries, source, are_labels=False)
     return shapely.union_all(repair_polygons(project_geometries(geometries, source.crs, crs))[0])
 
 

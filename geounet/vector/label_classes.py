@@ -24,7 +24,8 @@ from geounet.vector.label_keys import (
 from geounet.vector.label_options import LabelOptions
 from geounet.vector.label_values import BACKGROUND, text_of
 from geounet.vector.reading import read_class_column
-from geounet.vector.source import is_empty, is_vectors
+from geounet.vector.source import is_empty, is_vectors, open_vectors
+from geounet.wording import counted
 
 MAX_CLASSES = NODATA
 """Values 0 to 254."""
@@ -246,7 +247,7 @@ def _class_of(value: float, count: int, table: ClassTable, source: str | Path) -
         hint = f"if it means 'no label', say --ignore {value:g}; else " if is_whole else ""
         mask = "; if this is a mask of 0 to 255, give --threshold 128" if value == 255 else ""
         raise InputError(
-            f"{source} has the value {value:g} in {count} pixels, but classes are 0 to "
+            f"{source} has the value {value:g} in {counted(count, 'pixel')}, but classes are 0 to "
             f"{NODATA - 1}; {hint}map it: --classes {value:g}=NAME,..., or renumber it{mask}"
         )
     return table.class_of(int(value))
@@ -262,8 +263,9 @@ def _discover_in_vectors(
     texts = found - {BACKGROUND}
     if not texts or len(texts) >= MAX_CLASSES:
         raise InputError(
-            f"{_list_sources(sources)} have {len(texts)} different values in column "
-            f"{options.class_field!r} on the scenes; choose the column that holds the class"
+            f"{_list_sources(sources)} have {counted(len(texts), 'value')} in column "
+            f"{options.class_field!r} on the scenes; choose the column that holds the class: "
+            + ", ".join(open_vectors(sources[0], may_be_empty=True).columns)
         )
     names = sorted(texts, key=_as_number_or_text)
     values = map(int, names) if all(map(_is_class_value, names)) else range(1, len(names) + 1)

@@ -27,6 +27,7 @@ from geounet.vector.label_keys import (
 )
 from geounet.vector.label_options import LabelOptions
 from geounet.vector.label_values import list_classes
+from geounet.wording import counted
 
 MAX_DISTINCT = 1000
 """More different values than this are measurements or identifiers, not classes."""
@@ -123,8 +124,8 @@ def open_label_raster(source: str | Path) -> Scene:
         return labels
     labels.close()
     raise InputError(
-        f"{source} has {labels.count} bands of {labels.dtype}; labels have one, with the number of "
-        "the class, or red, green and blue of 8 bits"
+        f"{source} has {counted(labels.count, 'band')} of {labels.dtype}; labels have one, with "
+        "the number of the class, or red, green and blue of 8 bits"
     )
 
 
@@ -199,8 +200,8 @@ def refuse_pixels(source: str | Path, decoder: Decoder, classes: Sequence[ClassI
     counts, places = _find_unknown(source, decoder)
     commonest = counts.most_common(SHOWN)
     shown = [
-        f"the {_name(code, decoder)} in {count} pixels (one at row {places[code][0]}, column "
-        f"{places[code][1]})"
+        f"the {_name(code, decoder)} in {counted(count, 'pixel')} (one at row {places[code][0]}, "
+        f"column {places[code][1]})"
         for code, count in commonest
     ]
     more = f" and {len(counts) - len(shown)} more such" if len(counts) > len(shown) else ""
@@ -246,6 +247,7 @@ def _advise(code: float, decoder: Decoder, classes: Sequence[ClassInfo]) -> str:
         return "labels hold a whole number for each class; give such ones"
     known = list_numbers(classes[:3]) + (",..." if len(classes) > 3 else "")
     return (
-        f"leave it out with --ignore {code:g}, or declare it: --classes {known},{code:g}=NAME"
-        + (", or, if this is a mask of 0 to 255, give --threshold 128" if code > 127 else "")
+        f"declare it: --classes {known},{code:g}=NAME, or, of labels, leave it out with --ignore "
+        f"{code:g}"
+        + ("; if this is a mask of 0 to 255, give --threshold 128" if code > 127 else "")
     )

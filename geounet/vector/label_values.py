@@ -13,6 +13,7 @@ from geounet.classes import ClassInfo
 from geounet.errors import InputError
 from geounet.vector.label_keys import text_keys
 from geounet.vector.label_options import LabelOptions
+from geounet.wording import counted
 
 BACKGROUND = "background"
 """Name of the class outside of all polygons."""
@@ -41,7 +42,7 @@ def to_feature_values(
         if text not in by_text:
             raise InputError(
                 f"{path} has {text!r} in column {options.class_field!r} of "
-                f"{int((codes == code).sum())} polygons, which is none of the classes "
+                f"{counted(int((codes == code).sum()), 'polygon')}, which is none of the classes "
                 f"{list_classes(classes)}; declare it with --classes, leave it "
                 f"out with --ignore {text!r}, or correct the column"
             )

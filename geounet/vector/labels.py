@@ -302,5 +302,5 @@ def _require_overlap(
         raise InputError(
             f"{source} does not overlap {scene}: {format_bounds((west, south, east, north))} "
             f"against {format_bounds(grid.bounds())} in {grid.crs.name if grid.crs else 'pixels'}; "
-            "give labels of the same place, or check their CRS"
+            "give files of one place, or check the CRS"
         )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from geounet.classes import NODATA
 from geounet.errors import InputError
 from geounet.raster import ClassTable, Grid, Scene, Window, open_scene
+from geounet.wording import counted
 
 STRIP_PIXELS = 32 << 20
 """Bytes read at once, in whole rows of storage blocks: no block is decoded twice."""
@@ -147,7 +148,7 @@ def open_confidence(path: str | Path, mask: Scene) -> Scene:
     scene = open_scene(path)
     problem = None
     if scene.count != 1 or not (scene.dtype == np.uint8 or scene.dtype.kind == "f"):
-        problem = f"has {scene.count} bands of {scene.dtype}"
+        problem = f"has {counted(scene.count, 'band')} of {scene.dtype}"
     elif not scene.grid.matches(mask.grid):
         problem = f"is not on the grid of {mask.path}"
     if problem is not None:

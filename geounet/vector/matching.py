@@ -8,6 +8,7 @@ from pathlib import Path
 from geounet.errors import InputError
 from geounet.raster import find_local, name_of, open_scene
 from geounet.vector.source import is_vectors
+from geounet.wording import counted
 
 Source = str | Path
 
@@ -36,8 +37,8 @@ def match_labels(images: Sequence[Source], labels: Sequence[Source]) -> list[tup
         _require_common(labels[0], len(images))
         return [(image, labels[0]) for image in images]
     raise InputError(
-        f"there are {len(images)} images, but {len(labels)} labels; give one for each image in the "
-        "same order, a folder, or one file for all"
+        f"{counted(len(images), 'image')} for {counted(len(labels), 'label file')}; give one "
+        "for each image in the same order, a folder, or one file for all"
     )
 
 

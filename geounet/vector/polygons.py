@@ -11,6 +11,7 @@ from shapely import GeometryType
 
 from geounet.errors import InputError
 from geounet.vector.source import VectorSource
+from geounet.wording import counted
 
 POINTS = (GeometryType.POINT, GeometryType.MULTIPOINT)
 LINES = (GeometryType.LINESTRING, GeometryType.LINEARRING, GeometryType.MULTILINESTRING)
@@ -40,9 +41,13 @@ def require_any(count: int, source: VectorSource) -> None:
 
 
 def require_areas(
-    geometries: NDArray[np.object_], source: VectorSource, *, may_be_lines: bool = False
+    geometries: NDArray[np.object_],
+    source: VectorSource,
+    *,
+    may_be_lines: bool = False,
+    are_labels: bool = True,
 ) -> None:
-    """Nothing, if geometries are polygons.
+    """Nothing, if geometries, of labels or of an area, are polygons.
 
     Raises:
         InputError: there are points, or lines where they may not be.
@@ -50,11 +55,12 @@ def require_areas(
     kinds = shapely.get_type_id(geometries)
     points, lines = (int(np.isin(kinds, some).sum()) for some in (POINTS, LINES))
     if points:
-        raise InputError(f"{source} has {points} points; labels and areas are polygons or lines")
+        wanted = "labels are polygons or lines" if are_labels else "an area is made of polygons"
+        raise InputError(f"{source} has {counted(points, 'point')}; {wanted}")
     if lines and not may_be_lines:
         raise InputError(
-            f"{source} has {lines} lines; labels need their width on the ground (--line-width), "
-            "areas need polygons"
+            f"{source} has {counted(lines, 'line')}; "
+            + ("say how wide on the ground: --line-width" if are_labels else "give polygons")
         )
 
 

@@ -108,5 +108,5 @@ def _require_classes(frame: GeoDataFrame, source: VectorSource, options: LabelOp
     if missing:
         raise InputError(
             f"{source} has no value in column {options.class_field!r} for {missing} of "
-            f"{len(frame)} geometries; fill them in or delete them"
+            f"{len(frame)}; fill them in or delete them"
         )

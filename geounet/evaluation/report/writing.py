@@ -55,6 +55,7 @@ from geounet.page import (
     write_page,
     write_sections,
 )
+from geounet.wording import counted
 
 MOST_TILES = 6
 
@@ -128,7 +129,7 @@ def _summarize(found: Findings) -> Iterator[Markup]:
         yield tag("p", "No pixel has both a label and a class: there is nothing to say.", "lead")
         return
     count = len(evaluation.scenes)
-    scenes = "one scene" if count == 1 else f"{count} scenes"
+    scenes = counted(count, "scene")
     sentences = [
         f"Of {pixels:,} labelled pixels in {scenes}, {write_percent(values['oa'].value)} have the "
         f"right class. The mean IoU is {write_inline(values['miou'])}.",
@@ -347,7 +348,7 @@ def _write_settings(found: Findings) -> Markup:
         ("written", found.written_at.strftime("%Y-%m-%d %H:%M UTC")),
     ]
     files = [f"{scene.name} with {scene.labels}" for scene in scenes]
-    listed = f"{len(files)} scenes" if len(files) > 1 else "1 scene"
+    listed = counted(len(files), "scene")
     return join([tabulate(rows, caption="Settings"), fold(listed, bullets(files))])
 
 
