@@ -137,6 +137,18 @@ def test_absolute_addresses(tmp_path, cli, store, server, model, expected, href)
     assert (read_raster(tmp_path / "mask.tif") == expected).all()
 
 
+def test_an_address_of_a_place_with_blanks(tmp_path, cli, store, model, expected):
+    (tmp_path / "my scene").mkdir()
+    (tmp_path / "100%25").mkdir()
+    for n, key in enumerate(KEYS):
+        folder = ("my scene", "my scene", "100%25")[n]
+        (tmp_path / folder / f"{key}.tif").symlink_to(store / "bands" / f"{key}.tif")
+    hrefs = ("./my%20scene/nir.tif", f"{tmp_path}/my%20scene/red.tif", "100%25/green.tif")
+    assets = {key: {"href": href} for key, href in zip(KEYS, hrefs, strict=True)}
+    assert run(cli, write_item(tmp_path / "item.json", assets), model)[0] == 0
+    assert (read_raster(tmp_path / "mask.tif") == expected).all()
+
+
 def test_an_item_on_a_server(tmp_path, cli, store, server, model, expected):  # noqa: F811
     code, _, err = run(cli, f"{server}/item.json", model, "--stac", "mask.json")
     assert code == 0, err
@@ -189,6 +201,9 @@ def test_what_cannot_be_meant(tmp_path, cli, store, model, content, keys, code, 
 def test_files_that_are_no_items(tmp_path, cli, store, server, model):  # noqa: F811
     (tmp_path / "a.json").write_text("{")
     check(run(cli, "a.json", model, "--quiet"), 3, "a.json is no STAC Item")
+    (tmp_path / "a.json").write_bytes(b"\x89PNG\xff")
+    told = run(cli, "a.json", model, "--quiet")
+    check(told, 3, "a.json is no STAC Item, nor any text; give the Item's JSON")
     (tmp_path / "b.json").write_text("[1]")
     check(run(cli, "b.json", model, "--quiet"), 3, "b.json is JSON, but no STAC Item")
     check(run(cli, "none.json", model, "--quiet"), 3, "none.json does not exist")

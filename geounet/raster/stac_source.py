@@ -13,6 +13,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import urlopen
 
 from geounet.errors import InputError, UsageError
+from geounet.raster.paths import find_local
 
 TIMEOUT_S = 30
 
@@ -103,7 +104,9 @@ def _read(path: str) -> str:
     except FileNotFoundError as error:
         more = "; an Item is read from a file or by https" if "://" in path else ""
         raise InputError(f"{path} does not exist{more}; check the path") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no STAC Item, nor any text; give the Item's JSON") from error
+    except OSError as error:
         if isinstance(error, URLError) and getattr(error, "code", None) == 404:
             raise InputError(f"{path} does not exist; check the path") from error
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
@@ -114,11 +117,13 @@ def _resolve(item: str, href: str) -> str:
     """Where an asset is: its href, seen from its Item."""
     if href.startswith("file://"):
         return unquote(urlsplit(href).path)
-    if "://" in href or href.startswith("/vsi") or Path(href).is_absolute():
+    if "://" in href or href.startswith("/vsi"):
         return href
     if "://" in item:
-        return urljoin(item, href)
-    return os.path.normpath(Path(item).parent / href)
+        return href if Path(href).is_absolute() else urljoin(item, href)
+    place = os.path.normpath(Path(item).parent / href)
+    # an href is a URI, but many write a path: a file that is there is meant as it is written
+    return place if find_local(place) else unquote(place)
 
 
 def _name_bands(key: str, asset: Mapping[str, Any]) -> list[tuple[str, str, str]]:
