@@ -144,7 +144,7 @@ def test_scenes_are_added_to_one_file_once_each(cli, files):
     mask[0, :4] = 1
     write_mask(files / "other.tif", mask)
     added = [cli("polygonize", name, "all.gpkg", "--append") for name in ("mask.tif", "other.tif")]
-    assert [err for _, _, err in added] == ["all.gpkg: 2 polygons\n", "all.gpkg: 1 polygons\n"]
+    assert [err for _, _, err in added] == ["all.gpkg: 2 polygons\n", "all.gpkg: 1 polygon\n"]
     before = (files / "all.gpkg").read_bytes()
     code, out, err = cli("polygonize", "mask.tif", "all.gpkg", "--append", "--json")
     assert code == 0

@@ -281,7 +281,7 @@ def test_class_columns_that_do_not_fit_are_refused(tmp_path):
         gap=["road", None, ""],
     )
     refuses(r"no column 'Kind' for the class; it has: kind, gap", path, class_field="Kind")
-    refuses(r"no value in column 'gap' for 2 of 3 geometries", path, class_field="gap")
+    refuses(r"no value in column 'gap' for 2 of 3 shapes", path, class_field="gap")
     refuses(
         r"'mud' in column 'kind' of 2 polygons, which is none of the classes 0 background, 1 road",
         path, classes=make_classes(["background", "road"]), class_field="kind",
@@ -365,8 +365,8 @@ def test_raster_refusals(tmp_path):
         labels.read(Window(row_off=0, col_off=0, height=1, width=5))
     binary = write_raster(tmp_path / "binary.tif", np.full(GRID.shape, 255, "uint8"))
     refuses(
-        r"value 255 in 4800 pixels .* --ignore 255, or declare it: --classes "
-        r"0=background,1=building,255=NAME, or, if .* --threshold 128",
+        r"value 255 in 4800 pixels .*; declare it: --classes 0=background,1=building,255=NAME, or, "
+        r"of labels, leave it out with --ignore 255; if .* --threshold 128",
         binary,
     )
     bands = write_raster(tmp_path / "bands.tif", np.zeros((5, 60, 80), "uint8"))
@@ -404,9 +404,9 @@ def test_classes_found_in_rasters(tmp_path):
 @pytest.mark.parametrize(
     ("pixels", "match"),
     [
-        (np.array([[0, 1, 255]], "uint8"), "value 255 in 1 pixels, .* say --ignore 255"),
-        (np.array([[0, -1]], "int16"), "value -1 in 1 pixels"),
-        (np.array([[0, 0.5]], "float32"), r"value 0\.5 in 1 pixels"),
+        (np.array([[0, 1, 255]], "uint8"), "value 255 in 1 pixel, .* say --ignore 255"),
+        (np.array([[0, -1]], "int16"), "value -1 in 1 pixel"),
+        (np.array([[0, 0.5]], "float32"), r"value 0\.5 in 1 pixel"),
         (np.array([[3, 3]], "uint8"), r"fewer than two classes \(found: 3\)"),
         (np.arange(2000, dtype="uint16").reshape(40, 50), "more than 1000 different values"),
     ],
@@ -563,7 +563,7 @@ def test_labels_that_cannot_be_matched(tmp_path):
     write_raster(folder / "a.tif", np.zeros((4, 4), "uint8"))
     with pytest.raises(InputError, match=r"several labels of a: a\.png, a\.tif"):
         match_labels(["a.tif"], [folder])
-    with pytest.raises(InputError, match="3 images, but 2 labels"):
+    with pytest.raises(InputError, match="3 images for 2 label files"):
         match_labels(["a", "b", "c"], ["x", "y"])
     with pytest.raises(
         InputError, match="has no georeference, so that it cannot be the labels of 2"

@@ -15,6 +15,7 @@ from geounet.vector.label_options import LabelOptions
 from geounet.vector.lines import widen_lines
 from geounet.vector.polygons import repair_polygons, require_any, require_areas
 from geounet.vector.source import VectorSource, open_vectors, require_same_world, search_box
+from geounet.wording import counted
 
 
 def read_polygons(
@@ -108,5 +109,5 @@ def _require_classes(frame: GeoDataFrame, source: VectorSource, options: LabelOp
     if missing:
         raise InputError(
             f"{source} has no value in column {options.class_field!r} for {missing} of "
-            f"{len(frame)}; fill them in or delete them"
+            f"{counted(len(frame), 'shape')}; fill them in or delete them"
         )

@@ -125,9 +125,6 @@ def _summarize(found: Findings) -> Iterator[Markup]:
     """The main numbers, in sentences and in large."""
     evaluation, values = found.evaluation, found.evaluation.values
     pixels = evaluation.metrics.pixels
-    if not pixels:
-        yield tag("p", "No pixel has both a label and a class: there is nothing to say.", "lead")
-        return
     count = len(evaluation.scenes)
     scenes = counted(count, "scene")
     sentences = [
