@@ -25,7 +25,8 @@ from stac_model.schema import MLModelProperties
 from test_cli_errors import check, files  # noqa: F401  files is a fixture
 
 from geounet.classes import ClassInfo
-from geounet.models import ExportOptions, describe_export, describe_model_item
+from geounet.evaluation import export
+from geounet.models import ExportOptions
 from geounet.raster import Grid, assemble, describe_raster_item, write_part
 from geounet.stac import describe_classes
 
@@ -227,18 +228,24 @@ def test_scale_and_offset_of_bands(tmp_path):
     assert "raster:offset" not in first
 
 
-@pytest.mark.parametrize("inside", [True, False])
-def test_an_exported_file_that_scales_is_given_unscaled_pixels(tmp_path, inside):
-    """Or whoever runs it by its Item would scale them twice."""
-    _, model = make_model(tmp_path)
-    options = ExportOptions(normalisation="inside" if inside else "outside")
-    path = tmp_path / "net.onnx"
-    path.write_bytes(b"its graph is not read")
-    spec = describe_export(model, path, options)
-    properties = describe_model_item(path, spec, tmp_path)["properties"]
-    (inputs,) = MLModelProperties.model_validate(properties).input
-    assert inputs.value_scaling is None if inside else len(inputs.value_scaling) == 3
-    assert properties["mlm:output"][0]["name"] == "probabilities"
+@pytest.mark.parametrize("normalisation", ["inside", "outside"])
+@pytest.mark.parametrize("tile", [None, 32])
+def test_an_exported_model_as_an_item(tmp_path, cli, normalisation, tile):
+    """Whoever runs it by its Item scales pixels once, and gives it the sides that it takes."""
+    path, _ = make_model(tmp_path, depth=1, width=4)
+    options = ExportOptions(normalisation=normalisation, tile=tile)
+    export(path, tmp_path / "net.pt2", options)
+    code, _, err = cli("info", "net.pt2", "--stac", "item.json")
+    assert code == 0, err
+    item = json.loads((tmp_path / "item.json").read_text())
+    validate(item)
+    properties = MLModelProperties.model_validate(item["properties"])
+    (inputs,), (output,) = properties.input, properties.output
+    scaling = inputs.value_scaling
+    assert scaling is None if normalisation == "inside" else len(scaling) == 3
+    side = tile or -1
+    assert inputs.input.shape == output.result.shape == [-1, 3, side, side]
+    assert output.name == "probabilities"
 
 
 def test_what_has_no_place(tmp_path):

@@ -36,7 +36,7 @@ def describe_model_item(path: Path, spec: ModelSpec, folder: Path) -> dict[str, 
     lie. Its date is that of the training, else that of the file.
     """
     framework, artifact = FRAMEWORKS[path.suffix.lower()]
-    names = _name_bands(spec)
+    names, side = _name_bands(spec), _find_side(path, spec)
     bands = [{"name": n, "data_type": b.dtype} for n, b in zip(names, spec.bands, strict=True)]
     properties = {
         "datetime": _find_date(spec) or changed_at(path),
@@ -50,8 +50,8 @@ def describe_model_item(path: Path, spec: ModelSpec, folder: Path) -> dict[str, 
         **_describe_version(spec, framework),
         **_describe_size(path, spec),
         "mlm:pretrained": True,
-        "mlm:input": [_describe_input(spec, names)],
-        "mlm:output": [_describe_output(spec)],
+        "mlm:input": [_describe_input(spec, names, side)],
+        "mlm:output": [_describe_output(spec, side)],
         "mlm:hyperparameters": _list_hyperparameters(spec),
         **({} if spec.pixel_size_m is None else {"gsd": spec.pixel_size_m}),
     }
@@ -72,7 +72,16 @@ def describe_model_item(path: Path, spec: ModelSpec, folder: Path) -> dict[str, 
     return make_item(name_model(path), properties, assets, ("mlm", "file", "classification"))
 
 
-def _describe_input(spec: ModelSpec, names: list[str]) -> dict[str, Any]:
+def _find_side(path: Path, spec: ModelSpec) -> int:
+    """Height and width that the file takes; -1 if it takes any."""
+    if not is_foreign_file(path):
+        return -1
+    from geounet.models.foreign_network import open_foreign  # runs it: brings the packages for that
+
+    return open_foreign(path, spec).side or -1
+
+
+def _describe_input(spec: ModelSpec, names: list[str], side: int) -> dict[str, Any]:
     is_inside = spec.arguments.get("normalisation") == "inside"
     scaling = [
         {"type": "z-score", "mean": band.offset, "stddev": band.scale} for band in spec.bands
@@ -83,7 +92,7 @@ def _describe_input(spec: ModelSpec, names: list[str]) -> dict[str, Any]:
         + ("; the file scales them itself" if is_inside else ", before the scaling"),
         "bands": names,
         "input": {
-            "shape": [-1, len(names), -1, -1],
+            "shape": [-1, len(names), side, side],
             "dim_order": ["batch", "bands", "height", "width"],
             "data_type": "float32",
         },
@@ -93,7 +102,7 @@ def _describe_input(spec: ModelSpec, names: list[str]) -> dict[str, Any]:
     }
 
 
-def _describe_output(spec: ModelSpec) -> dict[str, Any]:
+def _describe_output(spec: ModelSpec, side: int) -> dict[str, Any]:
     name = str(spec.arguments.get("output", "scores"))
     what = "probability" if name == "probabilities" else "score"
     return {
@@ -101,7 +110,7 @@ def _describe_output(spec: ModelSpec) -> dict[str, Any]:
         "description": f"A {what} per class and pixel; the largest one tells the class",
         "tasks": ["semantic-segmentation"],
         "result": {
-            "shape": [-1, len(spec.classes), -1, -1],
+            "shape": [-1, len(spec.classes), side, side],
             "dim_order": ["batch", "class", "height", "width"],
             "data_type": "float32",
         },
