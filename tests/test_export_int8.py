@@ -138,6 +138,7 @@ def test_pixels_without_data_are_no_share(model, monkeypatch):
     found = [np.zeros((3, 4, 8), np.float32) for _ in range(2)]
     found[0][0], found[1][0] = 1, 1 - np.eye(4, 8)
     found[1][1] = np.eye(4, 8)
+    found[1][2, :, 4:] = 0.25  # where there is no data
     files = iter(found)
     monkeypatch.setattr(int8_loss, "load_model", lambda _: model)
     monkeypatch.setattr(int8_loss, "_predict", lambda *_: (next(files), 1.0))

@@ -71,6 +71,13 @@ def test_of_several_one_may_be_empty(pair, declared):
             resolve_legend(declared, pair[1:], [GRID], options)
 
 
+def test_a_column_without_values_names_the_others(pair):
+    frame = geopandas.read_file(pair[0]).assign(kind=None, height=3)
+    frame.to_file(pair[0])
+    with pytest.raises(InputError, match=r"0 different values in column 'kind' .*: kind, height$"):
+        resolve_legend(None, pair[:1], [GRID], LabelOptions(class_field="kind"))
+
+
 def test_evaluation(tmp_path, pair):
     masks = [write_mask(tmp_path / f"{name}.tif") for name in "ab"]
     both = evaluate(masks, pair, EvaluateOptions(classes="background,house"))

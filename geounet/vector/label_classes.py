@@ -263,7 +263,7 @@ def _discover_in_vectors(
     texts = found - {BACKGROUND}
     if not texts or len(texts) >= MAX_CLASSES:
         raise InputError(
-            f"{_list_sources(sources)} have {counted(len(texts), 'value')} in column "
+            f"{_list_sources(sources)} have {counted(len(texts), 'different value')} in column "
             f"{options.class_field!r} on the scenes; choose the column that holds the class: "
             + ", ".join(open_vectors(sources[0], may_be_empty=True).columns)
         )
