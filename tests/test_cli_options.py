@@ -164,7 +164,13 @@ CASES = {
     "evaluate": [
         *LABELS,
         *AREA,
-        *[(text, {f"predict_options.{k}": v for k, v in found.items()}) for text, found in FIT],
+        *[
+            (
+                f"-m a {text}",
+                {"model": (Path("a"),), **{f"predict_options.{k}": v for k, v in found.items()}},
+            )
+            for text, found in FIT
+        ],
         *OVERWRITE,
         ("--classes a,b", {"classes": "a,b"}),
         ("--threshold 7", {"label_options.threshold": 7.0}),
