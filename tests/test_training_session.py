@@ -435,7 +435,7 @@ def test_images_that_do_not_go_together_are_refused(pair, tmp_path):
     image, _ = make_arrays(seed=1)
     grey = write_raster(tmp_path / "grey.tif", image[:1])
     wide = write_raster(tmp_path / "wide.tif", image.astype(np.uint16))
-    with pytest.raises(InputError, match=r"grey.tif has 1 bands, .*image.tif has 3"):
+    with pytest.raises(InputError, match=r"grey.tif has 1 band, .*image.tif has 3"):
         learn([pair[0], grey], [pair[1], pair[1]], tmp_path / "run")
     with pytest.raises(InputError, match=r"wide.tif is uint16, .*image.tif is uint8"):
         learn([pair[0], wide], [pair[1], pair[1]], tmp_path / "run")

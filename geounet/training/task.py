@@ -31,6 +31,7 @@ from geounet.vector import (
     is_vectors,
     resolve_legend,
 )
+from geounet.wording import counted
 
 
 @dataclass(frozen=True)
@@ -238,7 +239,7 @@ def _check_bands(
     for source, (other_names, other_dtype) in zip(sources, found, strict=True):
         if len(other_names) != len(names):
             raise InputError(
-                f"{source.image} has {len(other_names)} bands, {sources[0].image} has "
+                f"{source.image} has {counted(len(other_names), 'band')}, {sources[0].image} has "
                 f"{len(names)}; choose the same ones with --bands"
             )
         if other_dtype != dtype:
