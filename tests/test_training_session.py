@@ -296,7 +296,8 @@ def test_time_is_kept(pair, tmp_path):
     summary = learn(*pair, tmp_path / "run", epochs=10_000, max_time_min=3 / 60)
     assert summary.elapsed_s < 12  # the report too, on a busy machine
     assert summary.epochs < 10_000
-    assert summary.metrics.mean_iou > 0.5
+    rates = np.genfromtxt(tmp_path / "run" / "history.csv", delimiter=",", names=True)["lr"]
+    assert rates[-1] < 0.1 * rates.max()  # it came down in time
 
 
 def test_a_model_is_made_however_little_time_there_is(pair, tmp_path):

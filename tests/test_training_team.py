@@ -61,7 +61,7 @@ def test_gradients_are_those_of_one_process(together, alone, name):
     for found in together:
         np.testing.assert_allclose(found[f"{name}/loss"], alone[f"{name}/loss"], rtol=2e-6)
         for key, expected in gradients.items():
-            np.testing.assert_allclose(found[key], expected, rtol=0, atol=2e-5 * largest)
+            np.testing.assert_allclose(found[key], expected, rtol=0, atol=5e-5 * largest)
 
 
 def test_running_statistics_are_those_of_one_process(together, alone):
@@ -89,7 +89,7 @@ def test_a_run_of_two_has_the_history_of_one(folder, said, tmp_path, monkeypatch
     team_steps.make_quick(monkeypatch.setattr)
     summary = team_steps.learn(make_scene(tmp_path), "run")
     np.testing.assert_allclose(read_rows(folder / "run0"), read_rows(tmp_path / "run"), rtol=1e-3)
-    expected = [pytest.approx(summary.metrics.mean_iou, rel=1e-3), 2, 16, 0.003]
+    expected = [pytest.approx(summary.metrics.mean_iou, rel=1e-3), 2, 16, 0.005]
     assert [each["runs"][0] for each in said] == [expected, expected]
     names = {path.name for path in (folder / "run0").iterdir()}
     assert names == {path.name for path in (tmp_path / "run").iterdir()}
