@@ -104,14 +104,9 @@ def _distribute(
 
 def make_optimiser(network: nn.Module, options: TrainOptions, device: torch.device) -> Optimizer:
     """Muon, AdamW or SGD, whose rate each step sets; biases and norms do not decay."""
+    groups, fused = group_weights(network, options.weight_decay), _has_fused(device)
     if options.optimiser == "muon":
-        return Muon(group_weights(network, options.weight_decay))
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": options.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    fused = _has_fused(device)
+        return Muon(groups)
     if options.optimiser == "sgd":
         return SGD(groups, momentum=options.momentum, fused=fused)
     return AdamW(groups, fused=fused)

@@ -8,7 +8,7 @@ arXiv:2502.16982, section 2.2: as AdamW's are, so that its learning rates and de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,20 +24,14 @@ STEP_RMS = 0.2
 """Root mean square of a step at learning rate 1 (Liu et al., equation 4)."""
 
 MOMENTUM = 0.95
+"""Nesterov's."""
 
 
 class Muon(AdamW):
-    """Muon for the groups that say "is_map"; AdamW for the others.
+    """Muon for the groups that say "is_map"; AdamW for the others. See `group_weights`.
 
-    Args:
-        groups: of parameters, each with "is_map" and "weight_decay". Those of maps have two
-            dimensions or more: out, and all others in; of transposed convolutions the reverse.
-        momentum: of maps, as Nesterov's.
+    Maps are out x all others in; those of transposed convolutions the reverse.
     """
-
-    def __init__(self, groups: Iterable[dict[str, Any]], momentum: float = MOMENTUM) -> None:
-        super().__init__(groups)
-        self.momentum = momentum
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -62,8 +56,8 @@ class Muon(AdamW):
             state.update(step=torch.zeros(()), momentum=torch.zeros_like(weight))
         state["step"] += 1
         momentum: Tensor = state["momentum"]
-        momentum.lerp_(weight.grad, 1 - self.momentum)
-        ahead = weight.grad.lerp(momentum, self.momentum)
+        momentum.lerp_(weight.grad, 1 - MOMENTUM)
+        ahead = weight.grad.lerp(momentum, MOMENTUM)
         change = orthogonalise(ahead.flatten(1)).view_as(weight)
         length = STEP_RMS * max(change.shape[0], change[0].numel()) ** 0.5
         weight.mul_(1 - lr * decay).add_(change, alpha=-lr * length)
@@ -95,18 +89,19 @@ def orthogonalise(matrix: Tensor) -> Tensor:
 
 
 def group_weights(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """The network's parameters as `Muon` takes them.
+    """The network's parameters, as optimisers take them: maps, other weights, biases and norms.
 
     The first and the last layer's weights are AdamW's: their pixels and classes are no directions
     among others (Jordan et al.). Biases and norms do not decay.
     """
     parameters = [p for p in network.parameters() if p.requires_grad]
-    inner = [p for p in parameters if p.ndim > 1][1:-1]
-    maps = {id(p) for p in inner if is_map(p)}
+    weights = [p for p in parameters if p.ndim > 1]
+    maps = [p for p in weights[1:-1] if is_map(p)]
+    mapped = set(map(id, maps))
+    others = [p for p in weights if id(p) not in mapped]
+    small = [p for p in parameters if p.ndim <= 1]
     return [
-        {"params": [p for p in parameters if id(p) in maps], "is_map": True}
-        | {"weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim > 1 and id(p) not in maps], "is_map": False}
-        | {"weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "is_map": False, "weight_decay": 0.0},
+        {"params": maps, "is_map": True, "weight_decay": weight_decay},
+        {"params": others, "is_map": False, "weight_decay": weight_decay},
+        {"params": small, "is_map": False, "weight_decay": 0.0},
     ]
