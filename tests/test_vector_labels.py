@@ -417,6 +417,23 @@ def test_rasters_that_show_no_classes(tmp_path, pixels, match):
         resolve_legend(None, [path], [GRID])
 
 
+@pytest.mark.parametrize(
+    ("options", "option", "is_raster"),
+    [
+        ({"class_field": "kind"}, "--class-field is for vector", True),
+        ({"line_width_m": 2.0}, "--line-width is for vector", True),
+        ({"threshold": 128}, "--threshold is for raster", False),
+    ],
+)
+def test_options_that_no_file_can_follow(tmp_path, options, option, is_raster):
+    raster = write_raster(tmp_path / "l.tif", np.array([[0, 1]], "uint8"))
+    shapes = write_vectors(tmp_path / "l.gpkg", [square(0, 0)], kind=["a"])
+    path, other = (raster, shapes) if is_raster else (shapes, raster)
+    with pytest.raises(UsageError, match=rf"{option} labels, not for .*{path.name}; leave it out"):
+        resolve_legend("a,b", [path], [GRID], LabelOptions(**options))
+    resolve_legend("a,b", [path, other], [GRID] * 2, LabelOptions(**options))
+
+
 def test_classes_found_in_vectors(tmp_path):
     path = write_vectors(
         tmp_path / "land cover.gpkg",

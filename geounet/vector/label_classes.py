@@ -73,10 +73,12 @@ def resolve_legend(
     unless classes are declared and all `may_be_empty`.
 
     Raises:
-        UsageError: the declared classes are none, or leave no value for the background.
+        UsageError: the declared classes are none, or leave no value for the background; or an
+            option is for another kind of files than these.
         InputError: a file cannot be read, or shows no classes.
     """
     sources = list(dict.fromkeys(sources))
+    _refuse_options_in_vain(sources, options)
     if not (may_be_empty and declared is not None) and all(map(is_empty, sources)):
         raise InputError(f"{_list_sources(sources)} is empty; give a vector file with polygons")
     if options.sparse and options.class_field is None and all(map(is_vectors, sources)):
@@ -91,6 +93,21 @@ def resolve_legend(
     else:
         classes, options = check_classes(declared), replace(options, colours_said=False)
     return _find_threshold(classes, sources, options)
+
+
+def _refuse_options_in_vain(sources: Sequence[str | Path], options: LabelOptions) -> None:
+    """Say which option none of the files can follow."""
+    kinds = set(map(is_vectors, sources))
+    for option, value, is_for_vectors in (
+        ("--class-field", options.class_field, True),
+        ("--line-width", options.line_width_m, True),
+        ("--threshold", options.threshold, False),
+    ):
+        if value is not None and is_for_vectors not in kinds:
+            kind = "vector" if is_for_vectors else "raster"
+            raise UsageError(
+                f"{option} is for {kind} labels, not for {_list_sources(sources)}; leave it out"
+            )
 
 
 def _declare(
