@@ -169,7 +169,7 @@ def test_separable_convolutions_cost_an_eighth():
 
 def test_deep_resunets_can_predict():
     form = to_inference_form(ResUNet(1, 2, width=4, blocks=(3, 4, 23, 3)))
-    assert min(form.leads[:-1]) > 0
+    assert min(form.leads) > 0
 
 
 def test_narrow_resunets_learn():
@@ -182,7 +182,7 @@ def test_narrow_resunets_learn():
 
 def test_resunet_margin_grows_with_the_blocks():
     margins = [ResUNet(1, 2, width=4, blocks=b).geometry.margin for b in [(1,) * 4, (3, 4, 6, 3)]]
-    assert margins == [160, 512]
+    assert margins == [157, 509]
 
 
 def test_inference_form_leaves_the_network_alone():

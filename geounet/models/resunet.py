@@ -2,7 +2,9 @@
 
 The encoder is that of He et al. (2016), arXiv:1512.03385: a 7x7 convolution with stride 2, 3x3 max
 pooling, four stages of basic blocks. The decoder is the expanding path of the U-Net with nearest
-upsampling instead of transposed convolutions, and without a skip at full resolution.
+upsampling instead of transposed convolutions. It ends at half resolution: a transposed convolution
+gives each of the 2 x 2 pixels of a cell scores of its own, which is a convolution and a shuffle of
+its channels (Shi et al. 2016, arXiv:1609.05158).
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from geounet.models.unet import is_without_weights
 STRIDE = 32
 
 LEAST = 16
-"""Channels of the decoder's last levels. With 8, a class may show in none of them when training
+"""Channels of the decoder's last level. With 8, a class may show in none of them when training
 begins: no gradient reaches it through their ReLUs, and it stays unseen for long."""
 
 
@@ -44,7 +46,7 @@ class ResUNet(nn.Module):
     ) -> None:
         super().__init__()
         encoder = [width, 2 * width, 4 * width, 8 * width]
-        decoder = [4 * width, 2 * width, width, max(LEAST, width // 2), max(LEAST, width // 4)]
+        decoder = [4 * width, 2 * width, width, max(LEAST, width // 2)]
         self.stem = _norm_relu(nn.Conv2d(bands, width, 7, stride=2, padding=3, bias=False))
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
         self.stages = nn.ModuleList(
@@ -54,12 +56,12 @@ class ResUNet(nn.Module):
             )
         )
         self.drop = nn.Dropout2d(dropout)
-        skips = [encoder[2], encoder[1], encoder[0], width, 0]
+        skips = [encoder[2], encoder[1], encoder[0], width]
         self.merge = nn.ModuleList(
             _make_merge(before + skip, after)
             for before, skip, after in zip([encoder[3], *decoder[:-1]], skips, decoder, strict=True)
         )
-        self.head = nn.Conv2d(decoder[-1], classes, 3, padding=1)
+        self.head = nn.ConvTranspose2d(decoder[-1], classes, 2, stride=2)
         self.leads = [0] * len(self.merge)
         self._initialise()
 
@@ -86,9 +88,7 @@ class ResUNet(nn.Module):
         x = self.drop(skips.pop())
         for merge, lead in zip(self.merge, self.leads, strict=True):
             x = F.interpolate(x, scale_factor=2.0, mode="nearest")
-            if skips:
-                x = torch.cat([x, crop_lead(skips.pop(), lead, x)], dim=1)
-            x = merge(x)
+            x = merge(torch.cat([x, crop_lead(skips.pop(), lead, x)], dim=1))
         return self.head(x)  # type: ignore[no-any-return]
 
     def trace(self, span: Span) -> Span:
@@ -117,9 +117,9 @@ class ResUNet(nn.Module):
         span, leads = skips.pop(), []
         for _ in self.merge:
             span = span.upsample()
-            leads.append(skips.pop().crop_to(span) if skips else 0)
+            leads.append(skips.pop().crop_to(span))
             span = span.convolve(3).convolve(3)
-        return span.convolve(3), leads
+        return span.upsample(), leads
 
 
 class BasicBlock(nn.Module):
