@@ -16,7 +16,7 @@ def torch_is_the_engine(request, monkeypatch):
     Tests of the choice itself are marked `chooses_engine`.
     """
     if "chooses_engine" not in request.keywords:
-        monkeypatch.setattr("geounet.inference.starting.fits_openvino", lambda *_: False)
+        monkeypatch.setattr("geounet.inference.engines.starting.fits_openvino", lambda *_: False)
 
 
 @pytest.fixture

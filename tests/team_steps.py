@@ -13,15 +13,15 @@ from geounet.errors import GeounetError
 from geounet.inference import Runtime
 from geounet.models import Band, ModelSpec, build_network
 from geounet.training import TrainOptions, options, train
-from geounet.training.augment_options import PRESETS
-from geounet.training.chips import Batch
-from geounet.training.learner import make_learner
-from geounet.training.loss_options import LossOptions
-from geounet.training.record import Record
-from geounet.training.run_folder import RunFolder
-from geounet.training.seeds import seed_step
-from geounet.training.step import compute_loss, take_step
-from geounet.training.team import joined_team
+from geounet.training.augment.augment_options import PRESETS
+from geounet.training.data.chips import Batch
+from geounet.training.keeping.record import Record
+from geounet.training.keeping.run_folder import RunFolder
+from geounet.training.learning.learner import make_learner
+from geounet.training.learning.seeds import seed_step
+from geounet.training.learning.step import compute_loss, take_step
+from geounet.training.loss.loss_options import LossOptions
+from geounet.training.team.team import joined_team
 
 SIDE, CHIPS, CLASSES = 32, 4, 3
 CASES = {

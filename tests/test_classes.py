@@ -3,7 +3,7 @@
 import pytest
 
 from geounet.classes import KNOWN, PALETTE, make_classes, pick_colours
-from geounet.vector.class_declaration import parse_classes
+from geounet.vector.labels.class_declaration import parse_classes
 
 
 @pytest.mark.parametrize(

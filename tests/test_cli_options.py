@@ -11,7 +11,7 @@ from geounet.evaluation import EvaluateOptions
 from geounet.inference import PredictOptions
 from geounet.models.export_options import ExportOptions
 from geounet.training import TrainOptions
-from geounet.training.augment_options import PRESETS
+from geounet.training.augment.augment_options import PRESETS
 from geounet.vector import PolygonizeOptions, RasterizeOptions
 
 COMMANDS = get_command(app)

@@ -14,8 +14,9 @@ from test_inference_predict import make_pixels
 
 from geounet.cli.app import app
 from geounet.cli.boundary import run
-from geounet.inference import driving, parts
-from geounet.inference.cluster import Cluster
+from geounet.inference.cluster import driving
+from geounet.inference.cluster.cluster import Cluster
+from geounet.inference.planning import parts
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 

@@ -24,15 +24,14 @@ from geounet.inference import (
     TorchEngine,
     foresee,
     make_engine,
-    parts,
-    plan,
     predict,
     predict_window,
     resolve_runtime,
     verify,
 )
-from geounet.inference.blended_engine import choose_blend
-from geounet.inference.blending import Accumulator, Blend, plan_blended_tiles
+from geounet.inference.engines.blended_engine import choose_blend
+from geounet.inference.engines.blending import Accumulator, Blend, plan_blended_tiles
+from geounet.inference.planning import parts, plan
 from geounet.models import Band, Model, ModelSpec, build_network, measure_reach
 from geounet.models.receptive_field import make_noise
 from geounet.raster import Window, open_scene

@@ -21,24 +21,18 @@ from test_inference_predict import make_pixels
 from geounet.cli.app import app
 from geounet.cli.boundary import run
 from geounet.errors import InputError, Interrupted, ModelError, ResourceError, UsageError
-from geounet.inference import (
-    PredictOptions,
-    PredictSummary,
-    driving,
-    parts,
-    predict,
-    predict_scenes,
-    worker,
-)
-from geounet.inference import board as boards
-from geounet.inference import cluster as clusters
-from geounet.inference.beginning import outline_run
-from geounet.inference.board import Board, Task
-from geounet.inference.cluster import Cluster, make_call, parse_cluster, plan_local
-from geounet.inference.job import lock_job, open_job
-from geounet.inference.orders import Order, PartsDone, make_order
-from geounet.inference.preparation import prepare
-from geounet.inference.worker import Place, compute_parts, pack
+from geounet.inference import PredictOptions, PredictSummary, predict, predict_scenes
+from geounet.inference.cluster import board as boards
+from geounet.inference.cluster import cluster as clusters
+from geounet.inference.cluster import driving, worker
+from geounet.inference.cluster.board import Board, Task
+from geounet.inference.cluster.cluster import Cluster, make_call, parse_cluster, plan_local
+from geounet.inference.cluster.orders import Order, PartsDone, make_order
+from geounet.inference.cluster.worker import Place, compute_parts, pack
+from geounet.inference.planning import parts
+from geounet.inference.running.beginning import outline_run
+from geounet.inference.running.job import lock_job, open_job
+from geounet.inference.running.preparation import prepare
 from geounet.raster import Window
 
 distributed = pytest.importorskip("distributed")
@@ -199,7 +193,7 @@ def test_another_geounet_on_a_worker(tmp_path, scene, model, on_cluster, monkeyp
 def test_no_geounet_on_a_worker(client, monkeypatch):
     """What is sent is read without it, by the scheduler and by the worker."""
     call = pickle.loads(distributed.protocol.pickle.dumps(make_call()))
-    assert call.__module__ == "geounet.inference.cluster"
+    assert call.__module__ == "geounet.inference.cluster.cluster"
     here = type("Worker", (), {"address": "tcp://there:1"})
     monkeypatch.setattr(distributed, "get_worker", lambda: here)
     monkeypatch.setitem(sys.modules, "geounet", None)
@@ -241,7 +235,7 @@ def test_a_late_worker_is_refused(tmp_path, job, scene, model, monkeypatch):
 
 
 def test_a_worker_that_would_compute_something_else(job, scene, model, monkeypatch):
-    monkeypatch.setattr("geounet.inference.provenance.version", lambda name: "0.0")
+    monkeypatch.setattr("geounet.inference.running.provenance.version", lambda name: "0.0")
     with pytest.raises(InputError, match=r"here it would be another version of torch; give all"):
         compute_parts(PLACE, job, (PART,), "draft")
 
@@ -340,7 +334,7 @@ def test_without_dask(tmp_path, scene, model, cli, monkeypatch):
 
 
 def test_dask_is_not_imported_without_need():
-    script = "import sys, geounet.inference.driving; sys.exit('distributed' in sys.modules)"
+    script = "import sys, geounet.inference.cluster.driving; sys.exit('distributed' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
@@ -525,7 +519,7 @@ def test_what_is_not_begun_is_taken_back(make_board):
 
 PROGRAM = """
 import sys
-from geounet.inference import parts
+from geounet.inference.planning import parts
 parts.PART_PIXELS = 3000
 if __name__ == "__main__":
     from geounet.cli.app import app
@@ -539,7 +533,7 @@ def start_dask(folder, workers):
     """A scheduler and workers, each a process; gives the address and the workers."""
     file = folder / "scheduler.json"
     dask, preload = [sys.executable, "-m", "dask"], folder / "preload.py"
-    preload.write_text("from geounet.inference import parts; parts.PART_PIXELS = 3000")
+    preload.write_text("from geounet.inference.planning import parts; parts.PART_PIXELS = 3000")
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
     with ExitStack() as stack:
 

@@ -17,7 +17,8 @@ from shapely import Point, Polygon, contains_xy
 from test_inference_predict import make_pixels
 
 from geounet.classes import NODATA
-from geounet.inference import PredictOptions, TorchEngine, parts, predict
+from geounet.inference import PredictOptions, TorchEngine, predict
+from geounet.inference.planning import parts
 from geounet.raster import Window, open_scene
 
 KINDS = ("mask", "confidence", "scores")

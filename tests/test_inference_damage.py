@@ -14,7 +14,7 @@ from test_inference_predict import make_pixels, predict_untiled
 
 from geounet.cli.app import app
 from geounet.cli.boundary import run
-from geounet.inference import parts
+from geounet.inference.planning import parts
 
 HEIGHT, WIDTH = 400, 180
 BROKEN = range(250, 270)

@@ -15,8 +15,9 @@ from test_inference_predict import make_pixels
 from geounet.cli.app import app
 from geounet.cli.boundary import run
 from geounet.errors import ResourceError
-from geounet.inference import PredictOptions, parts, predict
-from geounet.inference.job import lock_job
+from geounet.inference import PredictOptions, predict
+from geounet.inference.planning import parts
+from geounet.inference.running.job import lock_job
 from geounet.raster import cog, writing
 
 OUTPUTS = ("mask.tif", "mask.tif.aux.xml", "confidence.tif", "scores.tif")

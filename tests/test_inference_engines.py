@@ -14,8 +14,9 @@ from rasters import read_raster, write_raster
 from test_inference_predict import make_pixels
 
 from geounet.errors import ModelError, ResourceError, UsageError
-from geounet.inference import PredictOptions, TorchEngine, load_models, openvino_engine, predict
-from geounet.inference.starting import start_engine
+from geounet.inference import PredictOptions, TorchEngine, load_models, predict
+from geounet.inference.engines import openvino_engine
+from geounet.inference.engines.starting import start_engine
 
 needs_openvino = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None, reason="the extra openvino is not installed"
@@ -170,7 +171,7 @@ def test_batches_in_flight_come_back_in_order(tmp_path, monkeypatch, budget):
     options = PredictOptions(engine="torch", precision="float32", tile=48, batch=2)
     predict(scene, model, tmp_path / "expected.tif", options)
     monkeypatch.setattr(Asynchronous, "budget", budget, raising=False)
-    monkeypatch.setattr("geounet.inference.starting.TorchEngine", Asynchronous)
+    monkeypatch.setattr("geounet.inference.engines.starting.TorchEngine", Asynchronous)
     _, model = make_model(tmp_path, depth=2)  # another network: the old one keeps its engine
     predict(scene, model, tmp_path / "mask.tif", options)
     assert (tmp_path / "mask.tif").read_bytes() == (tmp_path / "expected.tif").read_bytes()

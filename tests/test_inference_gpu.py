@@ -10,7 +10,7 @@ from networks import make_model
 from test_inference_predict import make_pixels
 
 from geounet.inference import Request, Runtime, make_ensemble
-from geounet.inference.runtime import free_memory
+from geounet.inference.engines.runtime import free_memory
 from geounet.inference.windows import predict_window_outputs
 from geounet.raster import Window
 

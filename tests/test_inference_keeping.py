@@ -8,9 +8,10 @@ from networks import make_model
 from rasters import write_raster
 from test_inference_predict import make_pixels
 
-from geounet.inference import PredictOptions, keeping, predict
-from geounet.inference.keeping import Columns
-from geounet.inference.streaming import PredictedTile
+from geounet.inference import PredictOptions, predict
+from geounet.inference.running import keeping
+from geounet.inference.running.keeping import Columns
+from geounet.inference.running.streaming import PredictedTile
 from geounet.raster import Window, writing
 
 

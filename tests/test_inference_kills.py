@@ -21,7 +21,7 @@ import json, os, sys
 import geounet.inference, geounet.vector, rasterio, torch
 from geounet.cli.app import app
 from geounet.cli.boundary import run
-from geounet.inference import parts
+from geounet.inference.planning import parts
 
 parts.PART_PIXELS = 60_000
 for line in sys.stdin:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from geounet.inference.pipeline import Stopwatch, interleave, threaded
+from geounet.inference.running.pipeline import Stopwatch, interleave, threaded
 
 
 @pytest.mark.parametrize("depth", [0, 1, 3])

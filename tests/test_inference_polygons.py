@@ -28,11 +28,12 @@ from test_inference_predict import make_pixels
 
 from geounet.classes import make_classes
 from geounet.errors import Interrupted, ResourceError, UsageError
-from geounet.inference import PredictOptions, TorchEngine, parts, predict
+from geounet.inference import PredictOptions, TorchEngine, predict
+from geounet.inference.planning import parts
 from geounet.models import save_model
 from geounet.raster import Grid, Mosaic, Window, assemble, locked_folder, store_grid, write_part
 from geounet.vector import Follower, Order, PolygonizeOptions, following, polygonize
-from geounet.vector.compiling import compiled
+from geounet.vector.boundaries.compiling import compiled
 
 CLASSES = make_classes(["land", "water", "trees", "houses"])
 PLACES = {
@@ -272,7 +273,9 @@ def test_a_full_disk_of_the_polygons(tmp_path, scene, model, options, size_kb):
 
 def start_command(scene, folder, options, parent=()):
     """The command line, in parts, as a process of a process group of its own."""
-    program = "import sys; from geounet.inference import parts; parts.PART_PIXELS = 12_000; "
+    program = (
+        "import sys; from geounet.inference.planning import parts; parts.PART_PIXELS = 12_000; "
+    )
     program += "from geounet.cli.app import main; sys.argv[0] = 'geounet'; main()"
     arguments = [
         "predict", scene, "-m", folder / "model.safetensors", "-o", folder / "mask.tif",

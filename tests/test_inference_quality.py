@@ -11,7 +11,7 @@ from test_inference_predict import make_pixels
 from geounet.classes import NODATA
 from geounet.errors import ModelError
 from geounet.inference import PredictOptions, Request, make_ensemble, predict, resolve_runtime
-from geounet.inference.predictor import TURNS, turn_back, turn_square
+from geounet.inference.engines.predictor import TURNS, turn_back, turn_square
 
 RUNTIME = resolve_runtime("cpu", "float32")
 

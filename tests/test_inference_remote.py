@@ -17,7 +17,8 @@ from test_cli_errors import check, pixel_box
 from test_inference_predict import make_pixels
 
 from geounet.errors import InputError
-from geounet.inference import PredictOptions, parts, predict
+from geounet.inference import PredictOptions, predict
+from geounet.inference.planning import parts
 from geounet.raster import find_last_block, find_stored, name_of, open_scene, remote
 
 OPTIONS = PredictOptions(precision="float32", tile=48)

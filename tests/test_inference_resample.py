@@ -14,7 +14,9 @@ from test_inference_predict import make_pixels, predict_untiled
 
 from geounet.classes import NODATA
 from geounet.errors import ModelError, UsageError
-from geounet.inference import PredictOptions, foresee, parts, predict, returning, verify
+from geounet.inference import PredictOptions, foresee, predict, verify
+from geounet.inference.planning import parts
+from geounet.inference.running import returning
 from geounet.raster import Grid, Resampled, Window, open_scene
 
 FACTORS = [0.4, 1.7, 2, 3.3]

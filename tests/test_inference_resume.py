@@ -14,17 +14,10 @@ from rasters import read_raster, write_raster
 from test_inference_predict import make_pixels
 
 from geounet.errors import InputError, Interrupted, ResourceError, UsageError
-from geounet.inference import (
-    PredictOptions,
-    TorchEngine,
-    foresee,
-    keeping,
-    parts,
-    plan,
-    predict,
-    provenance,
-)
-from geounet.inference.tiling import fit_tile
+from geounet.inference import PredictOptions, TorchEngine, foresee, predict
+from geounet.inference.planning import parts, plan
+from geounet.inference.planning.tiling import fit_tile
+from geounet.inference.running import keeping, provenance
 from geounet.raster import Window, writing
 
 EXTENT = Window(row_off=0, col_off=0, height=200, width=90)

@@ -17,8 +17,9 @@ from test_inference_predict import make_pixels
 from geounet.cli.app import app
 from geounet.cli.boundary import run
 from geounet.errors import InputError, Interrupted, ResourceError, UsageError
-from geounet.inference import PredictOptions, Shard, parts, plan, predict, predict_shard
-from geounet.inference.job import lock_job
+from geounet.inference import PredictOptions, Shard, predict, predict_shard
+from geounet.inference.planning import parts, plan
+from geounet.inference.running.job import lock_job
 from geounet.raster import Window
 
 PLAIN = PredictOptions(tile=32, engine="torch", precision="float32")
@@ -305,7 +306,7 @@ COMMAND = """
 import sys
 from geounet.cli.app import app
 from geounet.cli.boundary import run
-from geounet.inference import parts
+from geounet.inference.planning import parts
 parts.PART_PIXELS = 3000
 sys.exit(run(app))
 """

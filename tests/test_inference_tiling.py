@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geounet.errors import UsageError
-from geounet.inference.parts import choose_part_rows, plan_parts
-from geounet.inference.tiling import fit_tile, plan_tiles
+from geounet.inference.planning.parts import choose_part_rows, plan_parts
+from geounet.inference.planning.tiling import fit_tile, plan_tiles
 from geounet.raster import Window
 
 strides = st.sampled_from([1, 2, 4, 8, 16, 32])

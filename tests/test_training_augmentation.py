@@ -12,22 +12,24 @@ from scipy import ndimage
 from geounet.errors import UsageError
 from geounet.models import Band
 from geounet.raster import hatch
-from geounet.training import TrainOptions, contact_sheet, learner, show_augmentation, train
-from geounet.training.augment_options import PRESETS, AugmentOptions, choose_augmentation
-from geounet.training.augmentation import Pixels, augment
-from geounet.training.deformation import (
+from geounet.training import TrainOptions, show_augmentation, train
+from geounet.training.augment import contact_sheet
+from geounet.training.augment.augment_options import PRESETS, AugmentOptions, choose_augmentation
+from geounet.training.augment.augmentation import Pixels, augment
+from geounet.training.augment.deformation import (
     ORIENTATIONS,
     draw_positions,
     find_nearest,
     interpolate,
     spread,
 )
-from geounet.training.figures import draw_versions
-from geounet.training.loss_options import LossOptions
-from geounet.training.losses import make_loss
-from geounet.training.normalisation import Normaliser
-from geounet.training.radiometry import add_noise, bend, blur, choose_bands, vary_tones
-from geounet.training.seeds import Dice
+from geounet.training.augment.radiometry import add_noise, bend, blur, choose_bands, vary_tones
+from geounet.training.learning import learner
+from geounet.training.learning.normalisation import Normaliser
+from geounet.training.learning.seeds import Dice
+from geounet.training.loss.loss_options import LossOptions
+from geounet.training.loss.losses import make_loss
+from geounet.training.reporting.figures import draw_versions
 
 CPU = torch.device("cpu")
 WILD = AugmentOptions(turn=True, rotate_deg=180, scale=1.4, shift_px=9, elastic_px=5)
@@ -36,7 +38,7 @@ WILD = AugmentOptions(turn=True, rotate_deg=180, scale=1.4, shift_px=9, elastic_
 @pytest.fixture
 def all_warped(monkeypatch):
     """No chip stays on its pixels."""
-    monkeypatch.setattr("geounet.training.deformation.WARPED", 1.0)
+    monkeypatch.setattr("geounet.training.augment.deformation.WARPED", 1.0)
 
 
 def generator(seed=0):

@@ -9,11 +9,11 @@ from geounet.classes import make_classes
 from geounet.inference import Runtime
 from geounet.models import Band, ModelSpec, UNet
 from geounet.training import TrainOptions
-from geounet.training.average import WeightAverage
-from geounet.training.learner import make_learner
+from geounet.training.learning.average import WeightAverage
+from geounet.training.learning.learner import make_learner
+from geounet.training.learning.schedule import Clock, make_schedule
+from geounet.training.learning.seeds import Dice
 from geounet.training.run import Chosen, Run
-from geounet.training.schedule import Clock, make_schedule
-from geounet.training.seeds import Dice
 
 
 def make_run(precision="float32", **options):
@@ -72,7 +72,7 @@ def test_biases_and_norms_do_not_decay():
 
 @pytest.mark.parametrize("clip", [0.0, 0.1])
 def test_gradients_are_clipped(clip):
-    from geounet.training.step import take_step
+    from geounet.training.learning.step import take_step
 
     run = make_run(clip=clip, optimiser="sgd", momentum=0.0, weight_decay=0.0)
     before = [p.detach().clone() for p in run.learner.network.parameters()]
@@ -83,7 +83,7 @@ def test_gradients_are_clipped(clip):
 
 
 def make_batch(seed=0, chips=2):
-    from geounet.training.chips import Batch
+    from geounet.training.data.chips import Batch
 
     rng = np.random.default_rng(seed)
     return Batch(
@@ -94,7 +94,7 @@ def make_batch(seed=0, chips=2):
 
 
 def test_accumulated_gradients_are_the_mean_of_the_batches():
-    from geounet.training.step import compute_loss, take_step
+    from geounet.training.learning.step import compute_loss, take_step
 
     batches = [make_batch(seed) for seed in range(3)]
     run = make_run(clip=0.0, optimiser="sgd", momentum=0.0, weight_decay=0.0)

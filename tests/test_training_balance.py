@@ -12,13 +12,13 @@ from shapely import box
 from geounet.classes import make_classes
 from geounet.errors import InputError
 from geounet.raster import Window, pixel_grid
-from geounet.training.balance import OVERSAMPLING, centre_window, fill_equally, make_anchors
-from geounet.training.chips import ChipPlan, ChipStream, make_lookup, read_chip
-from geounet.training.content import ContentBuilder, plan_numbering
-from geounet.training.room import find_room
-from geounet.training.sources import Reading, SourceReader, find_sources
+from geounet.training.data.balance import OVERSAMPLING, centre_window, fill_equally, make_anchors
+from geounet.training.data.chips import ChipPlan, ChipStream, make_lookup, read_chip
+from geounet.training.data.content import ContentBuilder, plan_numbering
+from geounet.training.data.room import find_room
+from geounet.training.data.sources import Reading, SourceReader, find_sources
 from geounet.vector import LabelOptions
-from geounet.vector.datasets import Pair
+from geounet.vector.labels.datasets import Pair
 
 CLASSES = make_classes(["background", "field", "house"])
 READING = Reading(None, CLASSES, LabelOptions())

@@ -21,16 +21,16 @@ from scipy import ndimage
 from geounet.classes import make_classes
 from geounet.raster import Grid, Window
 from geounet.training import TrainOptions, train
-from geounet.training.augmentation import Pixels, augment
-from geounet.training.border_weights import weigh_borders
-from geounet.training.chips import ChipPlan, ChipStream, make_lookup, read_chip
-from geounet.training.footprints import Area
-from geounet.training.loss_options import BorderWeights, LossOptions
-from geounet.training.losses import LOSSES, cross_entropy, make_loss
-from geounet.training.room import find_room
-from geounet.training.seeds import Dice
-from geounet.training.sources import Reading, Source, SourceReader
-from geounet.training.step import compute_loss
+from geounet.training.augment.augmentation import Pixels, augment
+from geounet.training.data.chips import ChipPlan, ChipStream, make_lookup, read_chip
+from geounet.training.data.room import find_room
+from geounet.training.data.sources import Reading, Source, SourceReader
+from geounet.training.holdout.footprints import Area
+from geounet.training.learning.seeds import Dice
+from geounet.training.learning.step import compute_loss
+from geounet.training.loss.border_weights import weigh_borders
+from geounet.training.loss.loss_options import BorderWeights, LossOptions
+from geounet.training.loss.losses import LOSSES, cross_entropy, make_loss
 from geounet.vector import LabelOptions
 
 GRID = Grid(height=200, width=240, transform=UTM, crs=CRS.from_epsg(32633))

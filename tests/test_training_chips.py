@@ -8,10 +8,10 @@ from rasters import write_raster
 
 from geounet.classes import make_classes
 from geounet.raster import Window, pixel_grid
-from geounet.training.chips import ChipPlan, ChipStream, make_lookup, read_chip
-from geounet.training.footprints import Area
-from geounet.training.room import find_room
-from geounet.training.sources import Reading, Source, SourceReader
+from geounet.training.data.chips import ChipPlan, ChipStream, make_lookup, read_chip
+from geounet.training.data.room import find_room
+from geounet.training.data.sources import Reading, Source, SourceReader
+from geounet.training.holdout.footprints import Area
 from geounet.vector import LabelOptions
 
 READING = Reading(None, make_classes(["a", "b", "c"], values=[0, 3, 7]), LabelOptions())

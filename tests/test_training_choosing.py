@@ -9,7 +9,7 @@ from torch import nn
 from geounet.inference import Runtime
 from geounet.models import UNet
 from geounet.training import TrainOptions, train
-from geounet.training.choosing import choose_batch, choose_lr, measure_chip
+from geounet.training.learning.choosing import choose_batch, choose_lr, measure_chip
 
 CPU = Runtime(torch.device("cpu"), "float32")
 
@@ -37,8 +37,8 @@ def test_the_batch_is_what_memory_has_room_for(monkeypatch, kind, chips, expecte
     network = UNet(3, 2, width=4, depth=1, padding="same", norm="none")
     chip_bytes = measure_chip(network, (3, 32), CPU)
     free = int(2 * 2 * chips * chip_bytes) + 1  # workspace, and half of what is free
-    monkeypatch.setattr("geounet.training.choosing.free_memory", lambda device: free)
-    monkeypatch.setattr("geounet.training.choosing.measure_chip", lambda *_: chip_bytes)
+    monkeypatch.setattr("geounet.training.learning.choosing.free_memory", lambda device: free)
+    monkeypatch.setattr("geounet.training.learning.choosing.measure_chip", lambda *_: chip_bytes)
     assert choose_batch(network, 3, 32, Runtime(torch.device(kind), "float32")) == expected
 
 
@@ -66,5 +66,5 @@ def test_a_run_that_chooses_learns_and_goes_on_as_it_chose(tmp_path, monkeypatch
     assert 1e-3 < first.lr < 1e-1
     assert first.metrics.mean_iou > 0.9
     assert learn("b", epochs=1).lr == first.lr
-    monkeypatch.setattr("geounet.training.choosing.choose_lr", lambda curve: 1e-9)
+    monkeypatch.setattr("geounet.training.learning.choosing.choose_lr", lambda curve: 1e-9)
     assert learn("b", epochs=2, resume=True).lr == first.lr

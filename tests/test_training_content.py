@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from geounet.raster import Window
-from geounet.training.content import CELL, ContentBuilder, Numbering, number_in_cells
-from geounet.training.sources import Sample
+from geounet.training.data.content import CELL, ContentBuilder, Numbering, number_in_cells
+from geounet.training.data.sources import Sample
 
 VALUES = (0, 3, 7)
 

@@ -9,8 +9,8 @@ from test_training_team import make_scene
 from torch.backends import cudnn
 from torch.utils import deterministic
 
-from geounet.training.loss_options import LossOptions
-from geounet.training.seeds import seeded
+from geounet.training.learning.seeds import seeded
+from geounet.training.loss.loss_options import LossOptions
 
 
 def read_switches():

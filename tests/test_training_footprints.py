@@ -5,7 +5,7 @@ from affine import Affine
 from pyproj import CRS, Transformer
 
 from geounet.raster import Grid, Window
-from geounet.training.footprints import Area, Footprints
+from geounet.training.holdout.footprints import Area, Footprints
 
 UTM33 = CRS.from_epsg(32633)
 

@@ -9,9 +9,9 @@ from sklearn.metrics import jaccard_score, log_loss
 from torch.nn import functional
 
 from geounet.errors import UsageError
-from geounet.training.class_weights import PROTOTYPES, weigh_classes
-from geounet.training.loss_options import LossOptions, LossTerm, parse_loss
-from geounet.training.losses import SMOOTH, Loss
+from geounet.training.loss.class_weights import PROTOTYPES, weigh_classes
+from geounet.training.loss.loss_options import LossOptions, LossTerm, parse_loss
+from geounet.training.loss.losses import SMOOTH, Loss
 
 EVERY = ["ce", "focal", "focal:0.5", "dice", "iou", "tversky", "lovasz", "ce+dice"]
 
@@ -324,7 +324,7 @@ def whole(seed):
 
 def test_losses_are_those_of_segmentation_models_pytorch(monkeypatch):
     smp = pytest.importorskip("segmentation_models_pytorch")
-    monkeypatch.setattr("geounet.training.losses.SMOOTH", 0.0)
+    monkeypatch.setattr("geounet.training.loss.losses.SMOOTH", 0.0)
     scores, labels = whole(1)
     known = labels.long()
     theirs = {

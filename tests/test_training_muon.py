@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from geounet.models import ARCHITECTURES
-from geounet.training.muon import Muon, group_weights, orthogonalise
+from geounet.training.learning.muon import Muon, group_weights, orthogonalise
 
 
 def quintic(singular):

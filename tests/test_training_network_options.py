@@ -5,7 +5,7 @@ import pytest
 from geounet.classes import ClassInfo
 from geounet.errors import ModelError, UsageError
 from geounet.models import ARCHITECTURES, Band, ModelSpec, build_network, save_model
-from geounet.training.network_options import NETWORK_ARGUMENTS, resolve_network
+from geounet.training.learning.network_options import NETWORK_ARGUMENTS, resolve_network
 
 
 @pytest.fixture

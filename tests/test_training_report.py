@@ -11,8 +11,8 @@ from rasters import write_raster
 
 from geounet.raster import Window
 from geounet.training import TrainOptions, train
-from geounet.training.block import Block
-from geounet.training.review import View, choose_views
+from geounet.training.holdout.block import Block
+from geounet.training.reporting.review import View, choose_views
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from test_training_average import make_run
 
 from geounet.errors import InputError, Interrupted, UsageError
 from geounet.training import TrainOptions, train
-from geounet.training.state import load_state, restore, save_state
+from geounet.training.keeping.state import load_state, restore, save_state
 from geounet.vector import LabelOptions
 
 EPOCHS = 5
@@ -50,8 +50,10 @@ def quick(monkeypatch):
     """Epochs of 3 steps, and no pictures."""
     chips = STEPS * OPTIONS["batch"]
     monkeypatch.setattr("geounet.training.options.EPOCH_CHIPS", (chips, chips))
-    monkeypatch.setattr("geounet.training.run_folder.RunFolder.write_figure", lambda *_: None)
-    monkeypatch.setattr("geounet.training.record.Record.conclude", lambda *_: None)
+    monkeypatch.setattr(
+        "geounet.training.keeping.run_folder.RunFolder.write_figure", lambda *_: None
+    )
+    monkeypatch.setattr("geounet.training.keeping.record.Record.conclude", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +111,7 @@ def kill_at(step):
 
 
 def test_killed_in_every_epoch_it_ends_in_the_same_weights(pair, unbroken, tmp_path, monkeypatch):
-    monkeypatch.setattr("geounet.training.loop.REPORT_EVERY", 1)
+    monkeypatch.setattr("geounet.training.learning.loop.REPORT_EVERY", 1)
     draw = random.Random(0)
     for epoch in range(EPOCHS):
         with pytest.raises(Killed):
@@ -132,7 +134,7 @@ def test_killed_in_every_epoch_it_ends_in_the_same_weights(pair, unbroken, tmp_p
     ids=["sgd", "plateau", "resunet"],
 )
 def test_stopped_within_an_epoch_it_goes_on_at_that_step(pair, tmp_path, monkeypatch, options):
-    monkeypatch.setattr("geounet.training.loop.REPORT_EVERY", 1)
+    monkeypatch.setattr("geounet.training.learning.loop.REPORT_EVERY", 1)
     learn(pair, tmp_path / "unbroken", **options)
     for step in (1, 4, 5, 9):
         stop, last = Event(), []
@@ -189,7 +191,7 @@ def watch_changes(patch, limit):
 
     for name in ("write_bytes", "replace", "unlink"):
         patch.setattr(Path, name, watched(name, getattr(Path, name)))
-    patch.setattr("geounet.training.state.save_file", watched("save_file", save_file))
+    patch.setattr("geounet.training.keeping.state.save_file", watched("save_file", save_file))
     return seen
 
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geounet.raster import Window
-from geounet.training.room import find_origins, find_room, subtract
+from geounet.training.data.room import find_origins, find_room, subtract
 
 
 def windows(low=-3, high=14, least=0, most=12):

@@ -5,7 +5,7 @@ import warnings
 import pytest
 import torch
 
-from geounet.training.schedule import Clock, Schedule, count_plateaus, make_schedule
+from geounet.training.learning.schedule import Clock, Schedule, count_plateaus, make_schedule
 
 one_cycle = make_schedule("one-cycle", None).factor
 

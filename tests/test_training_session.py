@@ -328,7 +328,7 @@ def test_an_interrupted_run_keeps_the_best_model(pair, tmp_path, monkeypatch):
     def stop_drawing(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("geounet.training.record.draw_validation", stop_drawing)
+    monkeypatch.setattr("geounet.training.keeping.record.draw_validation", stop_drawing)
     with pytest.raises(Interrupted, match=r"after epoch 2; .* can be used"):
         learn(*pair, tmp_path / "other")
 
@@ -379,7 +379,7 @@ def test_want_of_memory_says_what_to_lower(pair, tmp_path, monkeypatch, error):
     def fail(*arguments):
         raise error
 
-    monkeypatch.setattr("geounet.training.losses.Loss.__call__", fail)
+    monkeypatch.setattr("geounet.training.loss.losses.Loss.__call__", fail)
     with pytest.raises(ResourceError, match=r"memory of cpu; lower --batch, --chip"):
         learn(*pair, tmp_path / "run")
 

@@ -16,12 +16,12 @@ from geounet.errors import InputError, UsageError
 from geounet.models import load_model
 from geounet.raster import Window
 from geounet.training import TrainOptions, train
-from geounet.training.chips import ChipPlan
-from geounet.training.room import find_room
-from geounet.training.sources import OPEN_PAIRS, Reading, SourceReader, find_sources
+from geounet.training.data.chips import ChipPlan
+from geounet.training.data.room import find_room
+from geounet.training.data.sources import OPEN_PAIRS, Reading, SourceReader, find_sources
 from geounet.training.task import find_inputs
 from geounet.vector import LabelOptions, resolve_legend
-from geounet.vector.datasets import Pair, find_dataset
+from geounet.vector.labels.datasets import Pair, find_dataset
 
 TILES = Path(__file__).parents[2] / "shared" / "data" / "banepa" / "tiles"
 
@@ -197,7 +197,9 @@ SMALL = {
 def short_epochs(monkeypatch):
     """6 chips are an epoch here, and no pictures are drawn."""
     monkeypatch.setattr("geounet.training.options.EPOCH_CHIPS", (6, 6))
-    monkeypatch.setattr("geounet.training.run_folder.RunFolder.write_figure", lambda *_: None)
+    monkeypatch.setattr(
+        "geounet.training.keeping.run_folder.RunFolder.write_figure", lambda *_: None
+    )
 
 
 def learn(images, labels, output, **options):

@@ -9,8 +9,8 @@ from pyproj import CRS
 
 from geounet.errors import InputError
 from geounet.raster import Grid, pixel_grid
-from geounet.training.footprints import Area
-from geounet.training.split import SplitPlan, count_pixels, split_areas
+from geounet.training.holdout.footprints import Area
+from geounet.training.holdout.split import SplitPlan, count_pixels, split_areas
 
 
 def area(height, width, name="a"):

@@ -9,11 +9,11 @@ from shapely import box
 from geounet.classes import make_classes
 from geounet.errors import InputError
 from geounet.raster import Window
-from geounet.training.room import find_room
-from geounet.training.sources import Reading, SourceReader, find_sources
-from geounet.training.statistics import Moments, _thin, measure_rooms
+from geounet.training.data.room import find_room
+from geounet.training.data.sources import Reading, SourceReader, find_sources
+from geounet.training.data.statistics import Moments, _thin, measure_rooms
 from geounet.vector import LabelOptions
-from geounet.vector.datasets import Pair
+from geounet.vector.labels.datasets import Pair
 
 READING = Reading(None, make_classes(["a", "b"], values=[1, 4]), LabelOptions())
 
@@ -93,8 +93,8 @@ def test_blocks_of_large_parts_are_chosen_all_over():
 
 
 def test_labels_outside_of_the_sample_are_found(scene, tmp_path, monkeypatch):
-    monkeypatch.setattr("geounet.training.statistics.BLOCK", 100)
-    monkeypatch.setattr("geounet.training.statistics.MAX_PIXELS", 3 * 100**2)
+    monkeypatch.setattr("geounet.training.data.statistics.BLOCK", 100)
+    monkeypatch.setattr("geounet.training.data.statistics.MAX_PIXELS", 3 * 100**2)
     reading = Reading(None, READING.classes, LabelOptions(ignore=9))
     for row, col in ((0, 100), (300, 300), (600, 500)):
         labels = np.full((700, 600), 9, np.uint8)

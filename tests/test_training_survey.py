@@ -13,12 +13,12 @@ from geounet.classes import make_classes
 from geounet.models import Geometry
 from geounet.raster import limit_cache, pixel_grid
 from geounet.raster.dataset import get_gdal_config
-from geounet.training import survey as module
-from geounet.training.footprints import Area
+from geounet.training.data import survey as module
+from geounet.training.holdout.footprints import Area
+from geounet.training.holdout.split import SplitPlan, split_areas
 from geounet.training.options import TrainOptions
-from geounet.training.split import SplitPlan, split_areas
-from geounet.training.split_layer import list_regions, write_layer
-from geounet.training.split_map import draw_split
+from geounet.training.reporting.split_layer import list_regions, write_layer
+from geounet.training.reporting.split_map import draw_split
 from geounet.training.task import find_inputs, plan_chips, prepare_task
 
 GEOMETRY = Geometry(stride=4, margin=20, read_margin=20, spare=0)

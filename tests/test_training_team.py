@@ -9,7 +9,7 @@ from rasters import write_raster
 from team_steps import CASES, NETWORKS
 from teams import finish_team, start_team
 
-from geounet.training.team import SOLO
+from geounet.training.team.team import SOLO
 
 
 def make_scene(folder):

@@ -8,8 +8,8 @@ import pytest
 from geounet.classes import make_classes
 from geounet.errors import UsageError
 from geounet.evaluation.metrics import compute_metrics
-from geounet.training.history import Epoch, EpochResult
-from geounet.training.tensorboard import EventFile, check_tensorboard
+from geounet.training.keeping.history import Epoch, EpochResult
+from geounet.training.keeping.tensorboard import EventFile, check_tensorboard
 
 
 def make_epoch(number, loss):

@@ -23,7 +23,7 @@ from pyproj import CRS
 from geounet.classes import ClassInfo, make_classes
 from geounet.errors import InputError, ResourceError, UsageError
 from geounet.vector import Layer, open_writer
-from geounet.vector.appending import RowsHash, require_same_names
+from geounet.vector.files.appending import RowsHash, require_same_names
 
 CLASSES = make_classes(["background", "roof & wall", "Straße"])
 LAYER = Layer(
@@ -211,7 +211,7 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, {folder!r})
 from pathlib import Path
-from geounet.vector import writing
+from geounet.vector.files import writing
 from test_vector_appending import append, make_rows
 setattr(writing, {moment!r}, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
 append(Path({path!r}), make_rows(500, 1000))

@@ -12,7 +12,8 @@ import shapely
 from pyproj import CRS
 from rasters import UTM, write_raster
 
-from geounet.vector import PolygonizeOptions, polygonize, writing
+from geounet.vector import PolygonizeOptions, polygonize
+from geounet.vector.files import writing
 
 parquet = pytest.importorskip("pyarrow.parquet")
 pyarrow = pytest.importorskip("pyarrow")

@@ -17,7 +17,7 @@ from scipy import ndimage
 from geounet.classes import make_classes
 from geounet.raster import Grid, Window
 from geounet.vector import LabelOptions, open_labels
-from geounet.vector.instances import find_amorphous, number_regions
+from geounet.vector.labels.instances import find_amorphous, number_regions
 
 GRID = Grid(height=40, width=50, transform=UTM, crs=CRS.from_epsg(32633))
 CLASSES = make_classes(["background", "house", "shed"])

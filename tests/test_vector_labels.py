@@ -31,7 +31,7 @@ from geounet.vector import (
     read_polygons,
     resolve_legend,
 )
-from geounet.vector.label_pixels import open_label_raster
+from geounet.vector.labels.label_pixels import open_label_raster
 
 UTM_CRS = CRS.from_epsg(32633)
 GRID = Grid(height=60, width=80, transform=UTM, crs=UTM_CRS)
@@ -151,7 +151,7 @@ def test_many_features_are_read_by_the_bounds_of_the_scene(tmp_path, monkeypatch
     polygons = gpd.GeoSeries([*random_polygons(5, 60), square(300, 300)], crs=UTM_CRS)
     path = write_vectors(tmp_path / "v.geojson", polygons.to_crs(4326), crs=4326)
     at_once = read_all(path)
-    monkeypatch.setattr("geounet.vector.labels.MAX_WHOLE", 0)
+    monkeypatch.setattr("geounet.vector.labels.labels.MAX_WHOLE", 0)
     assert (read_all(path) == at_once).all()
     elsewhere = Grid(20, 20, GRID.transform @ Affine.translation(150, 150), UTM_CRS)
     assert (read_all(path, elsewhere) == 0).all()
@@ -479,7 +479,7 @@ def test_a_label_raster_of_many_scenes_is_read_once(tmp_path, monkeypatch):
         opened.append(source)
         return open_label_raster(source)
 
-    monkeypatch.setattr("geounet.vector.grey_masks.open_label_raster", open_counted)
+    monkeypatch.setattr("geounet.vector.labels.grey_masks.open_label_raster", open_counted)
     assert len(resolve_legend(None, [path] * 3, [GRID] * 3).classes) == 2
     assert opened == [path]
 

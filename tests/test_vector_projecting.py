@@ -19,7 +19,7 @@ from rasters import UTM, write_raster
 from geounet.errors import InputError, UsageError
 from geounet.raster import Grid
 from geounet.vector import PolygonizeOptions, Polygonizer, measure_polygons, polygonize
-from geounet.vector.projecting import WGS84, Projection, choose_projection
+from geounet.vector.files.projecting import WGS84, Projection, choose_projection
 
 masks = hnp.arrays(
     np.uint8,

@@ -71,7 +71,7 @@ def burn(values):
 @pytest.mark.parametrize("is_many", [False, True])
 def test_pixels_are_those_of_gdal_whatever_the_parts(files, monkeypatch, part, is_many):
     monkeypatch.setattr(rasterizing, "PART", part)
-    monkeypatch.setattr("geounet.vector.labels.MAX_WHOLE", 0 if is_many else 100)
+    monkeypatch.setattr("geounet.vector.labels.labels.MAX_WHOLE", 0 if is_many else 100)
     labels, summary = run(files, class_field="kind")
     expected = burn(np.array([3, 1, 2])[np.arange(30) % 3])
     assert (labels != expected).mean() < 2e-3  # the way to degrees and back moves a few edges

@@ -14,8 +14,8 @@ from regions import connectivities, heights, join, masks, polygonize
 from shapely.affinity import rotate, scale
 
 from geounet.raster import Grid
-from geounet.vector import room
-from geounet.vector.outlines import Outlines
+from geounet.vector.boundaries import room
+from geounet.vector.boundaries.outlines import Outlines
 
 PIXELS = Affine.identity()
 L_SHAPE = shapely.Polygon([(50, 50), (120, 50), (120, 80), (90, 80), (90, 120), (50, 120)])

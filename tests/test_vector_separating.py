@@ -17,7 +17,7 @@ from geounet.classes import make_classes
 from geounet.errors import UsageError
 from geounet.raster import Grid, Window
 from geounet.vector import LabelOptions, open_labels
-from geounet.vector.separating import InstanceBurner, find_gaps
+from geounet.vector.labels.separating import InstanceBurner, find_gaps
 
 GRID = Grid(height=40, width=50, transform=UTM, crs=CRS.from_epsg(32633))
 CLASSES = make_classes(["background", "house", "shed"])
@@ -114,7 +114,7 @@ def write_houses(path):
 def test_features_of_one_class_are_separated_and_parts_of_one_are_not(
     tmp_path, monkeypatch, is_many
 ):
-    monkeypatch.setattr("geounet.vector.labels.MAX_WHOLE", 0 if is_many else 100)
+    monkeypatch.setattr("geounet.vector.labels.labels.MAX_WHOLE", 0 if is_many else 100)
     path = write_houses(tmp_path / "houses.gpkg")
     expected = np.zeros(GRID.shape, np.uint8)
     expected[10:20, 10:25] = expected[10:18, 25:30] = 1

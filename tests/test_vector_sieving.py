@@ -11,9 +11,9 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from geounet.raster import Window
-from geounet.vector import sieving
+from geounet.vector.boundaries import sieving
+from geounet.vector.boundaries.sieving import Sieve, SieveCounts, sieve_strips
 from geounet.vector.masks import Strip
-from geounet.vector.sieving import Sieve, SieveCounts, sieve_strips
 
 EIGHT = np.ones((3, 3), int)
 VALUES = (1, 2, 3)

@@ -16,11 +16,11 @@ from scipy import ndimage
 
 from geounet.raster import Grid, Window
 from geounet.vector import PolygonizeOptions, Polygonizer
-from geounet.vector.clearance import FREE, JUNCTION, STEPS, find_clearances
+from geounet.vector.boundaries.clearance import FREE, JUNCTION, STEPS, find_clearances
+from geounet.vector.boundaries.outlines import Outlines, make_outlines
+from geounet.vector.boundaries.scaling import longest_pixel_m
+from geounet.vector.boundaries.sieving import SieveCounts, make_sieve, sieve_strips
 from geounet.vector.masks import Strip
-from geounet.vector.outlines import Outlines, make_outlines
-from geounet.vector.scaling import longest_pixel_m
-from geounet.vector.sieving import SieveCounts, make_sieve, sieve_strips
 
 PIXELS = Affine.identity()
 VALUES = (1, 2, 3, 4)

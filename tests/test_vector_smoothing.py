@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from regions import connectivities, heights, join, masks, polygonize
 
-from geounet.vector.outlines import Outlines
+from geounet.vector.boundaries.outlines import Outlines
 
 PIXELS = Affine.identity()
 

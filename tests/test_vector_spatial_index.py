@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from pyproj import CRS
 
 from geounet.errors import InputError
-from geounet.vector import Layer, open_writer, spool
-from geounet.vector.spatial_index import fill_index, make_cells
+from geounet.vector import Layer, open_writer
+from geounet.vector.files import spool
+from geounet.vector.files.spatial_index import fill_index, make_cells
 
 LAYER = Layer(
     name='of "2024"',

@@ -8,8 +8,9 @@ import shapely
 from rasters import write_raster
 from regions import join, polygonize
 
-from geounet.vector import PolygonizeOptions, wkb
+from geounet.vector import PolygonizeOptions
 from geounet.vector import polygonize as polygonize_file
+from geounet.vector.files import wkb
 
 
 def make_mask():

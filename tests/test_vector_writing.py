@@ -19,7 +19,7 @@ from pyproj import CRS, Geod, Transformer
 from geounet.classes import make_classes
 from geounet.errors import ResourceError, UsageError
 from geounet.vector import Layer, open_writer
-from geounet.vector import writing as writing_module
+from geounet.vector.files import writing as writing_module
 
 FORMATS = [".gpkg", ".parquet", ".fgb", ".geojson"]
 CLASSES = make_classes(["background", "roof & wall", "Straße"])

@@ -22,7 +22,7 @@ from geounet.cli.summary import print_summary
 from geounet.errors import BelowThreshold, UsageError
 from geounet.evaluation.options import EvaluateOptions
 from geounet.inference.options import PredictOptions
-from geounet.vector.label_options import LabelOptions
+from geounet.vector.labels.label_options import LabelOptions
 
 METRICS = ",".join(EvaluateOptions.metrics)
 

@@ -8,7 +8,7 @@ from geounet.cli.bars import progress_bars
 from geounet.cli.parameters import files, inputs, labelling, outputs
 from geounet.cli.parameters.collecting import collect, collect_labels
 from geounet.cli.summary import print_summary, share
-from geounet.vector.label_options import LabelOptions
+from geounet.vector.labels.label_options import LabelOptions
 from geounet.vector.rasterize_options import RasterizeOptions
 
 if TYPE_CHECKING:

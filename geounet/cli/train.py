@@ -23,10 +23,10 @@ from geounet.cli.parameters.collecting import collect, collect_labels, pick
 from geounet.cli.summary import figure, print_summary, share
 from geounet.cli.voice import one_voice, speaks
 from geounet.errors import UsageError
-from geounet.training.augment_options import AugmentOptions, choose_augmentation
-from geounet.training.loss_options import LossOptions
+from geounet.training.augment.augment_options import AugmentOptions, choose_augmentation
+from geounet.training.loss.loss_options import LossOptions
 from geounet.training.options import TrainOptions
-from geounet.vector.label_options import LabelOptions
+from geounet.vector.labels.label_options import LabelOptions
 from geounet.wording import counted
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from geounet.errors import UsageError
 from geounet.evaluation.sizes import LENGTH, parse_bounds, parse_size
 from geounet.inference.options import PredictOptions
-from geounet.vector.label_options import LabelOptions
+from geounet.vector.labels.label_options import LabelOptions
 
 if TYPE_CHECKING:
     from geounet.raster import Bounds

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geounet.errors import InputError
-from geounet.inference.fit import check_fit
 from geounet.inference.options import PredictOptions
+from geounet.inference.planning.fit import check_fit
 from geounet.models import ModelSpec
 from geounet.raster import Scene, Window, open_scene
 from geounet.vector import LabelOptions, Labels, match_labels, open_labels, resolve_legend

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
 
-from geounet.inference.beginning import begin_run, outline_run
-from geounet.inference.computing import compute_parts
-from geounet.inference.driving import predict_scenes
-from geounet.inference.finishing import finish_run, resume_parts
-from geounet.inference.following import start_polygons
-from geounet.inference.job import lock_job
-from geounet.inference.loading import ModelLike
+from geounet.inference.cluster.driving import predict_scenes
 from geounet.inference.options import PredictOptions
-from geounet.inference.preparation import ImageLike, check_outputs, prepare
-from geounet.inference.summary import PredictSummary, summarize
+from geounet.inference.running.beginning import begin_run, outline_run
+from geounet.inference.running.computing import compute_parts
+from geounet.inference.running.finishing import finish_run, resume_parts
+from geounet.inference.running.following import start_polygons
+from geounet.inference.running.job import lock_job
+from geounet.inference.running.loading import ModelLike
+from geounet.inference.running.preparation import ImageLike, check_outputs, prepare
+from geounet.inference.running.summary import PredictSummary, summarize
 from geounet.progress import ProgressCallback, ignore_progress
 
 

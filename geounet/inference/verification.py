@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator
 
-from geounet.inference.area import is_inside
-from geounet.inference.blended_engine import BlendedEngine, move_tiles
-from geounet.inference.budget import count_output_bytes
-from geounet.inference.loading import ModelLike
+from geounet.inference.engines.blended_engine import BlendedEngine, move_tiles
 from geounet.inference.options import PredictOptions
-from geounet.inference.preparation import ImageLike, Prepared, prepare
-from geounet.inference.returning import choose_chunk, return_outputs
+from geounet.inference.planning.area import is_inside
+from geounet.inference.planning.budget import count_output_bytes
+from geounet.inference.running.loading import ModelLike
+from geounet.inference.running.preparation import ImageLike, Prepared, prepare
+from geounet.inference.running.returning import choose_chunk, return_outputs
 from geounet.inference.windows import predict_window_outputs
 from geounet.raster import Resampled, Window, open_scene
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from geounet.inference.blended_engine import BlendedEngine
-from geounet.inference.blended_results import blend_results
-from geounet.inference.blending import plan_blended_tiles
-from geounet.inference.engine import Engine, Outputs
-from geounet.inference.streaming import PredictedTile, load_tile, predict_tiles
-from geounet.inference.tiling import fit_tile, plan_tiles
+from geounet.inference.engines.blended_engine import BlendedEngine
+from geounet.inference.engines.blended_results import blend_results
+from geounet.inference.engines.blending import plan_blended_tiles
+from geounet.inference.engines.engine import Engine, Outputs
+from geounet.inference.planning.tiling import fit_tile, plan_tiles
+from geounet.inference.running.streaming import PredictedTile, load_tile, predict_tiles
 from geounet.raster import SceneLike, Window
 
 

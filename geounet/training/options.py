@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from geounet.classes import ClassInfo
 from geounet.errors import UsageError
-from geounet.training.augment_options import PRESETS, Augment, AugmentOptions
-from geounet.training.loss_options import LossOptions
-from geounet.training.network_options import ARGUMENT_NAMES, resolve_network
-from geounet.training.schedule import ScheduleName
-from geounet.vector.label_options import LabelOptions
+from geounet.training.augment.augment_options import PRESETS, Augment, AugmentOptions
+from geounet.training.learning.network_options import ARGUMENT_NAMES, resolve_network
+from geounet.training.learning.schedule import ScheduleName
+from geounet.training.loss.loss_options import LossOptions
+from geounet.vector.labels.label_options import LabelOptions
 
 if TYPE_CHECKING:
     from geounet.raster import Bounds
@@ -81,7 +81,7 @@ class TrainOptions:
             these seven, None is the architecture's own default (`NETWORK_ARGUMENTS`).
         chip: side of the training samples in pixels.
         balance: what chips are centred on: "none": any pixel, "class": each class as often,
-            "instance": each instance as often (see `geounet.training.balance`).
+            "instance": each instance as often (see `geounet.training.data.balance`).
         batch: chips that go through the network together, of all processes where several train
             together; None: as many as memory has room for, up to 8 on the CPU and 32 elsewhere, in
             each process.

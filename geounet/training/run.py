@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from geounet.inference import Runtime
 from geounet.models import ModelSpec
-from geounet.training.history import Epoch, EpochResult, find_best
-from geounet.training.learner import Learner, make_learner
+from geounet.training.keeping.history import Epoch, EpochResult, find_best
+from geounet.training.keeping.settings import make_spec
+from geounet.training.learning.learner import Learner, make_learner
+from geounet.training.learning.schedule import Clock, Schedule, make_schedule
 from geounet.training.options import TrainOptions, count_epoch_chips
-from geounet.training.schedule import Clock, Schedule, make_schedule
-from geounet.training.settings import make_spec
 from geounet.training.task import Task
-from geounet.training.team import SOLO, Team
+from geounet.training.team.team import SOLO, Team
 
 
 @dataclass

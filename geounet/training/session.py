@@ -12,27 +12,27 @@ from threading import Event
 from geounet.errors import InputError, Interrupted, UsageError
 from geounet.evaluation import Metrics
 from geounet.progress import ProgressCallback, ignore_progress
-from geounet.training.choosing import choose
-from geounet.training.epochs import train_epochs
-from geounet.training.loop import LossError, Stopped, join_shares
-from geounet.training.network import (
+from geounet.training.keeping.record import Record
+from geounet.training.keeping.resume import check_same_inputs, check_same_options
+from geounet.training.keeping.run_folder import RunFolder, check_run_folder, locked_run_folder
+from geounet.training.keeping.settings import describe_settings
+from geounet.training.keeping.state import State, load_state, restore
+from geounet.training.keeping.tensorboard import EventFile, check_tensorboard
+from geounet.training.learning.choosing import choose
+from geounet.training.learning.epochs import train_epochs
+from geounet.training.learning.loop import LossError, Stopped, join_shares
+from geounet.training.learning.network import (
     build_training_network,
     find_training_geometry,
     memory_watched,
     resolve_training_runtime,
 )
+from geounet.training.learning.seeds import seeded
+from geounet.training.learning.testing import measure_test
 from geounet.training.options import TrainOptions
-from geounet.training.record import Record
-from geounet.training.resume import check_same_inputs, check_same_options
 from geounet.training.run import Run, start_run
-from geounet.training.run_folder import RunFolder, check_run_folder, locked_run_folder
-from geounet.training.seeds import seeded
-from geounet.training.settings import describe_settings
-from geounet.training.state import State, load_state, restore
 from geounet.training.task import find_inputs, prepare_task
-from geounet.training.team import Team, joined_team
-from geounet.training.tensorboard import EventFile, check_tensorboard
-from geounet.training.testing import measure_test
+from geounet.training.team.team import Team, joined_team
 
 
 @dataclass(frozen=True)

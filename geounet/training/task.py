@@ -13,16 +13,16 @@ from geounet.classes import ClassInfo
 from geounet.errors import InputError
 from geounet.models import Geometry
 from geounet.progress import ProgressCallback
-from geounet.training.balance import Anchors, make_anchors
-from geounet.training.chips import ChipPlan
-from geounet.training.content import plan_numbering
+from geounet.training.data.balance import Anchors, make_anchors
+from geounet.training.data.chips import ChipPlan
+from geounet.training.data.content import plan_numbering
+from geounet.training.data.sources import Reading, Source, find_sources
+from geounet.training.data.statistics import Statistics
+from geounet.training.data.survey import Survey, survey_inputs
+from geounet.training.data.survey_file import dump_survey, load_survey, make_key
+from geounet.training.holdout.split import Split
+from geounet.training.keeping.run_folder import CONTENT, open_run_folder
 from geounet.training.options import TrainOptions
-from geounet.training.run_folder import CONTENT, open_run_folder
-from geounet.training.sources import Reading, Source, find_sources
-from geounet.training.split import Split
-from geounet.training.statistics import Statistics
-from geounet.training.survey import Survey, survey_inputs
-from geounet.training.survey_file import dump_survey, load_survey, make_key
 from geounet.vector import (
     BACKGROUND,
     Legend,

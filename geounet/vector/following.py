@@ -279,7 +279,7 @@ def _warm_up() -> None:
     for name in UNUSED:
         del sys.modules[name]
     import geounet.vector.polygonizing  # noqa: F401
-    from geounet.vector.polygonizer import Polygonizer
+    from geounet.vector.boundaries.polygonizer import Polygonizer
 
     polygonizer = Polygonizer(2, Affine.identity(), [1])
     polygonizer.add(np.eye(2, dtype=np.uint8))

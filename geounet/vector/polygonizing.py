@@ -13,8 +13,13 @@ from geounet.classes import NODATA
 from geounet.errors import InputError
 from geounet.progress import Progress, ProgressCallback, ignore_progress
 from geounet.raster import ClassTable, Scene, limit_cache, read_class_table
-from geounet.vector.columns import make_columns, make_layer
-from geounet.vector.layer import check_vector_output
+from geounet.vector.boundaries.outlines import make_outlines
+from geounet.vector.boundaries.polygonizer import Polygonizer, Regions
+from geounet.vector.boundaries.sieving import SieveCounts, make_sieve, sieve_strips
+from geounet.vector.files.columns import make_columns, make_layer
+from geounet.vector.files.layer import check_vector_output
+from geounet.vector.files.projecting import choose_projection
+from geounet.vector.files.writing import open_writer
 from geounet.vector.masks import (
     MaskFiles,
     MaskSource,
@@ -26,11 +31,6 @@ from geounet.vector.masks import (
     read_strips,
 )
 from geounet.vector.options import PolygonizeOptions
-from geounet.vector.outlines import make_outlines
-from geounet.vector.polygonizer import Polygonizer, Regions
-from geounet.vector.projecting import choose_projection
-from geounet.vector.sieving import SieveCounts, make_sieve, sieve_strips
-from geounet.vector.writing import open_writer
 
 CACHE_BYTES = 64 * 2**20
 """GDAL's block cache: each block is read once."""

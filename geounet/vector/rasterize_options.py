@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geounet.vector.label_options import LabelOptions
+from geounet.vector.labels.label_options import LabelOptions
 
 if TYPE_CHECKING:
     from geounet.raster import Bounds

@@ -26,9 +26,9 @@ from geounet.raster import (
     write_part,
 )
 from geounet.vector.aoi import rasterize_inside
-from geounet.vector.label_classes import resolve_legend
-from geounet.vector.label_options import LabelOptions
-from geounet.vector.labels import is_read_by_bounds, open_labels
+from geounet.vector.labels.label_classes import resolve_legend
+from geounet.vector.labels.label_options import LabelOptions
+from geounet.vector.labels.labels import is_read_by_bounds, open_labels
 from geounet.vector.limits import limit_grid
 from geounet.vector.rasterize_options import RasterizeOptions
 from geounet.vector.source import is_vectors

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geounet.inference import PredictOptions, predict
-from geounet.inference.plan import list_parts, list_tiles
-from geounet.inference.preparation import Prepared, prepare
-from geounet.inference.streaming import batch_tiles, load_tile
+from geounet.inference.planning.plan import list_parts, list_tiles
+from geounet.inference.running.preparation import Prepared, prepare
+from geounet.inference.running.streaming import batch_tiles, load_tile
 from geounet.models import Model, ModelSpec, load_model
 
 Work = Callable[[], dict[str, Any]]

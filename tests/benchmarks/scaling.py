@@ -64,7 +64,8 @@ class Run:
 
 def run_here(task: dict[str, Any]) -> dict[str, Any]:
     """Map a corner, then a scene; this is the program of a process of its own."""
-    from geounet.inference import PredictOptions, parts, predict
+    from geounet.inference import PredictOptions, predict
+    from geounet.inference.planning import parts
 
     parts.PART_PIXELS = task["part_pixels"]
     marks: list[float] = []
@@ -109,7 +110,7 @@ def read_counter() -> int:
 
 PRELOAD = """
 from distributed.comm import tcp
-from geounet.inference import parts
+from geounet.inference.planning import parts
 
 parts.PART_PIXELS = {part_pixels}
 if not hasattr(tcp, "counted"):  # Dask runs this twice

@@ -29,18 +29,18 @@ from torch.nn.functional import cross_entropy
 
 from geounet.progress import ignore_progress
 from geounet.training import TrainOptions
-from geounet.training.augmentation import Pixels
-from geounet.training.chips import Batch, ChipStream
-from geounet.training.learner import make_optimiser
-from geounet.training.loss_options import LossOptions
-from geounet.training.network import (
+from geounet.training.augment.augmentation import Pixels
+from geounet.training.data.chips import Batch, ChipStream
+from geounet.training.learning.learner import make_optimiser
+from geounet.training.learning.network import (
     build_training_network,
     find_training_geometry,
     resolve_training_runtime,
 )
+from geounet.training.learning.seeds import seed_step
+from geounet.training.learning.step import take_step
+from geounet.training.loss.loss_options import LossOptions
 from geounet.training.run import Chosen, Run, start_run
-from geounet.training.seeds import seed_step
-from geounet.training.step import take_step
 from geounet.training.task import find_inputs, plan_chips, prepare_task
 
 

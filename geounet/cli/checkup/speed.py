@@ -125,7 +125,7 @@ def _make_model() -> Model:
 
     from geounet.classes import make_classes
     from geounet.models import Band, Model, ModelSpec, build_network
-    from geounet.training.network_options import DEFAULT_ARCHITECTURE, NETWORK_ARGUMENTS
+    from geounet.training.learning.network_options import DEFAULT_ARCHITECTURE, NETWORK_ARGUMENTS
 
     arguments = NETWORK_ARGUMENTS[DEFAULT_ARCHITECTURE]
     with torch.random.fork_rng(devices=[]):

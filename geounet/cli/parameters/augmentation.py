@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from geounet.training.augment_options import PRESETS, Augment
+from geounet.training.augment.augment_options import PRESETS, Augment
 
 option = partial(typer.Option, rich_help_panel="Augmentation")
 

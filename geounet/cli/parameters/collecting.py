@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from geounet.vector.label_options import LabelOptions
+from geounet.vector.labels.label_options import LabelOptions
 
 Options = TypeVar("Options")
 

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from geounet.cli.parameters.parsing import parse_count, parse_rate
+from geounet.training.learning.schedule import ScheduleName
 from geounet.training.options import Balance as BalanceName
 from geounet.training.options import Optimiser as OptimiserName
-from geounet.training.schedule import ScheduleName
 
 option = partial(typer.Option, rich_help_panel="Learning")
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from geounet.training.loss_options import ClassWeights as ClassWeightsName
+from geounet.training.loss.loss_options import ClassWeights as ClassWeightsName
 
 option = partial(typer.Option, rich_help_panel="Loss")
 

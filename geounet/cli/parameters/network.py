@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from geounet.cli.parameters.parsing import BlockCounts, parse_blocks
-from geounet.training.network_options import DEFAULT_ARCHITECTURE
+from geounet.training.learning.network_options import DEFAULT_ARCHITECTURE
 from geounet.training.options import Norm as NormName
 from geounet.training.options import Padding as PaddingName
 

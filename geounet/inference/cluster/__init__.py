@@ -1,0 +1,1 @@
+"""Runs shared by several processes and machines."""

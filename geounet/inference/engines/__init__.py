@@ -1,0 +1,1 @@
+"""What computes tiles: torch or OpenVINO, CPU or CUDA, exact or blended."""

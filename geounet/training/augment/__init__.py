@@ -1,0 +1,1 @@
+"""Chips varied at random."""

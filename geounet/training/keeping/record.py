@@ -1,0 +1,126 @@
+"""What a run has reached, kept on disk after every epoch.
+
+The order in which files appear makes any moment a good one to be killed at: the model of a new best
+epoch is laid ready, then the state is replaced, then the model is. Who goes on finishes that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from torch import nn
+
+from geounet.evaluation import Metrics
+from geounet.models import ModelSpec, read_spec, save_model
+from geounet.training.keeping.history import Epoch
+from geounet.training.keeping.run_folder import RunFolder
+from geounet.training.keeping.state import State, save_state
+from geounet.training.reporting.examples import draw_validation
+from geounet.training.reporting.figures import draw_curves
+from geounet.training.reporting.report import write_report
+from geounet.training.reporting.review import review_model
+from geounet.training.reporting.split_layer import list_regions, write_layer
+from geounet.training.reporting.split_map import draw_split
+from geounet.training.run import Run
+
+
+class Record:
+    """The files of a run. What an earlier run left there stays until this one saves something."""
+
+    def __init__(self, folder: RunFolder, settings: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.settings = settings
+        self._is_begun = False
+
+    def go_on(self, state: State) -> None:
+        """Bring the folder to where the state is."""
+        self._is_begun = True
+        self.folder.write_settings(self.settings)
+        ready, best = self.folder.next_model, state.best
+        if ready.exists() and best and read_spec(ready).training.get("epoch") == best.number:
+            ready.replace(self.folder.model)
+        self.folder.clear()
+
+    def add(self, run: Run) -> None:
+        """Keep the run after an epoch, and its network if it is the best so far."""
+        is_best = run.best is run.epochs[-1]
+        if is_best:
+            self._begin(run)
+            save_model(self.folder.next_model, _best_network(run), describe_best(run))
+        self.save(run)
+        if is_best:
+            self.folder.next_model.replace(self.folder.model)
+        self.draw(run)
+
+    def save(self, run: Run) -> None:
+        """Keep the state of the run as it is."""
+        self._begin(run)
+        save_state(self.folder.state, run, self.settings)
+
+    def draw(self, run: Run) -> None:
+        """What tells of the epochs so far."""
+        if run.epochs:
+            rows = [epoch.to_row() for epoch in run.epochs]
+            self.folder.write_history(rows)
+            self.folder.write_figure("curves.png", draw_curves(rows, run.spec.classes))
+
+    def conclude(self, run: Run, tested: Metrics | None) -> None:
+        """Pictures of what the best model makes of the held-out pixels, and the report.
+
+        Args:
+            run: that is over.
+            tested: metrics of its best model on the test scenes; None without any.
+        """
+        model, runtime = self.folder.model, run.learner.runtime
+        self.folder.write_figure("examples.png", draw_validation(model, run.task, runtime))
+        review = review_model(model, run.task, runtime)
+        self.folder.write_text("report.html", write_report(run, self.settings, review, tested))
+
+    def describe_interruption(self, epochs: list[Epoch], *, is_saved: bool) -> str:
+        """What exists after an interruption and how to go on, in one line."""
+        model = self.folder.model
+        if epochs:
+            best = max(epochs, key=lambda epoch: epoch.score)
+            return (
+                f"stopped after epoch {len(epochs)}; {model} is the best so far (epoch "
+                f"{best.number}, mean IoU {best.score:.3f}) and can be used; the same command with "
+                "--resume goes on"
+            )
+        left = f"{self.folder.path} holds no model yet"
+        if model.exists():
+            left = f"{model} is still the earlier one"
+        again = "with --resume goes on" if is_saved else "starts again"
+        return f"stopped in the first epoch; {left}; the same command {again}"
+
+    def _begin(self, run: Run) -> None:
+        if not self._is_begun:
+            self._is_begun = True
+            self.folder.clear(reports=True)
+            self.folder.write_settings(self.settings)
+            regions, inputs = list_regions(run.task), run.task.inputs
+            self.folder.write_layer(write_layer(regions, inputs.classes))
+            picture = draw_split(regions, inputs.classes, inputs.reading.bands)
+            self.folder.write_figure("split.png", picture)
+
+
+def describe_best(run: Run) -> ModelSpec:
+    """The spec with what the best epoch has reached."""
+    best = run.best
+    reached = {
+        "epoch": best.number,
+        "steps": sum(epoch.result.steps for epoch in run.epochs[: best.number]),
+        **asdict(run.chosen),
+        "averaged": best.is_average,
+        "metrics": asdict(best.metrics),
+    }
+    return replace(run.spec, training={**run.spec.training, **reached})
+
+
+def _best_network(run: Run) -> nn.Module:
+    """That of the last epoch, which is the best: as it is, or averaged."""
+    average = run.learner.average
+    if average is not None and run.best.is_average:
+        return average.network
+    return run.learner.network

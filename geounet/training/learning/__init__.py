@@ -1,0 +1,1 @@
+"""The network, its optimiser, and the loop."""

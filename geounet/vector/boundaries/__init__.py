@@ -1,0 +1,1 @@
+"""Mask -> regions and their outlines, as compiled loops over rows."""

@@ -1,0 +1,1 @@
+"""Labels -> class values on a scene's grid."""
