@@ -33,7 +33,7 @@ from geounet.inference.planning import parts
 from geounet.models import save_model
 from geounet.raster import Grid, Mosaic, Window, assemble, locked_folder, store_grid, write_part
 from geounet.vector import Follower, Order, PolygonizeOptions, following, polygonize
-from geounet.vector.boundaries.compiling import compiled
+from geounet.vector.compiling import compiled
 
 CLASSES = make_classes(["land", "water", "trees", "houses"])
 PLACES = {

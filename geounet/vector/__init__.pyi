@@ -1,9 +1,9 @@
 from .aoi import rasterize_inside as rasterize_inside
 from .aoi import read_aoi as read_aoi
-from .boundaries.compiling import compiled as compiled
 from .boundaries.polygonizer import Polygonizer as Polygonizer
 from .boundaries.polygonizer import Regions as Regions
 from .boundaries.scaling import ground_matrices as ground_matrices
+from .compiling import compiled as compiled
 from .files.attributes import Measures as Measures
 from .files.attributes import measure_polygons as measure_polygons
 from .files.layer import Layer as Layer

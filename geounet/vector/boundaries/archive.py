@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from geounet.vector.boundaries.compiling import compiled
 from geounet.vector.boundaries.front import HEADS, ROW, TAILS, Front, Record, Records, grow
+from geounet.vector.compiling import compiled
 
 PIECE = np.dtype([("begin", np.int64), ("end", np.int64), ("next", np.int64)], align=True)
 """A stretch of the archive's points; the next piece of its ring or chain, or -1."""

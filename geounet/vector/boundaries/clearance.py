@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geounet.classes import NODATA
-from geounet.vector.boundaries.compiling import compiled
+from geounet.vector.compiling import compiled
 
 STEPS = 4
 """Clearances are whole numbers of 1/4 pixel, rounded down."""

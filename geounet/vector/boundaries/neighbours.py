@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geounet.classes import NODATA
-from geounet.vector.boundaries.compiling import compiled
 from geounet.vector.boundaries.front import Record, Records, grow
+from geounet.vector.compiling import compiled
 
 AREA = np.dtype(
     [

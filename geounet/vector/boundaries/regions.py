@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from geounet.classes import NODATA
 from geounet.vector.boundaries.clearance import FREE
-from geounet.vector.boundaries.compiling import compiled
 from geounet.vector.boundaries.front import CLEARANCE, HEADS, TAILS, Front, Record, Records
+from geounet.vector.compiling import compiled
 
 
 class Closing(NamedTuple):

@@ -16,8 +16,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geounet.vector.boundaries.compiling import compiled
 from geounet.vector.boundaries.room import Outline, Raw, keep_to_room
+from geounet.vector.compiling import compiled
 
 LEAST_IOU = 0.85
 """Of an outline with right angles and the raw one; if it is less, the outline is not used."""

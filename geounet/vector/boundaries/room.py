@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from geounet.vector.boundaries.compiling import compiled
+from geounet.vector.compiling import compiled
 
 SPACING = 0.25
 """In pixels, between the points of an outline that are compared with the raw one."""

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from geounet.vector.boundaries.archive import Rings
 from geounet.vector.boundaries.clearance import FREE, JUNCTION, LARGEST_REACH, STEPS
-from geounet.vector.boundaries.compiling import compiled
 from geounet.vector.boundaries.front import CLEARANCE, ROW
+from geounet.vector.compiling import compiled
 
 SHARE = 0.499
 """Of its clearance that a point may move."""

@@ -7,8 +7,8 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from geounet.vector.boundaries.archive import Rings
-from geounet.vector.boundaries.compiling import compiled
 from geounet.vector.boundaries.front import ROW
+from geounet.vector.compiling import compiled
 
 
 def cut_rings(rings: Rings) -> Rings:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from geounet.raster import Grid, geod_of, to_lonlat
-from geounet.vector.boundaries.compiling import compiled
+from geounet.vector.compiling import compiled
 
 GAUSS = (0.5 - np.sqrt(1 / 12), 0.5 + np.sqrt(1 / 12))
 """Nodes of the Gauss-Legendre rule of two points on 0-1, exact for cubic polynomials."""

@@ -6,7 +6,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geounet.vector.boundaries.compiling import compiled
+from geounet.vector.compiling import compiled
 
 LARGE = 1_000_000
 """Vertices from which GEOS, which makes three copies on the way, takes too much memory."""

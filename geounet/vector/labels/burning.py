@@ -16,7 +16,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from geounet.raster import Grid, Window
-from geounet.vector.boundaries.compiling import compiled
+from geounet.vector.compiling import compiled
 
 T = TypeVar("T", np.uint8, np.int32)
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geounet.classes import NODATA, ClassInfo
-from geounet.vector.boundaries.compiling import compiled
+from geounet.vector.compiling import compiled
 from geounet.vector.labels.label_options import LabelOptions
 from geounet.vector.labels.label_values import BACKGROUND
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from geounet.classes import NODATA
 from geounet.raster import Grid, Window
-from geounet.vector.boundaries.compiling import compiled
+from geounet.vector.compiling import compiled
 from geounet.vector.labels.burning import Burner
 
 ALONE = -1
