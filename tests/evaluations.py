@@ -7,7 +7,7 @@ from affine import Affine
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from geounet.evaluation.family import Piece, Scope
+from geounet.evaluation.measures.family import Piece, Scope
 from geounet.raster import Grid, Window
 
 PIXELS = Affine.identity()

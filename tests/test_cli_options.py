@@ -9,7 +9,7 @@ from typer.main import get_command
 from geounet.cli.app import app
 from geounet.evaluation import EvaluateOptions
 from geounet.inference import PredictOptions
-from geounet.models.export_options import ExportOptions
+from geounet.models.export.options import ExportOptions
 from geounet.training import TrainOptions
 from geounet.training.augment.augment_options import PRESETS
 from geounet.vector import PolygonizeOptions, RasterizeOptions

@@ -8,8 +8,8 @@ from scipy.stats import norm, t
 
 from geounet.classes import make_classes
 from geounet.evaluation.bootstrap import MIN_BLOCKS, draw_weights, find_intervals, find_tail
+from geounet.evaluation.measures.pixels import PixelFamily
 from geounet.evaluation.options import EvaluateOptions
-from geounet.evaluation.pixels import PixelFamily
 from geounet.evaluation.summarizing import find_differences, summarize
 
 FAMILY = PixelFamily(make_classes(["land", "water"]))

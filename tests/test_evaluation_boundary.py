@@ -15,7 +15,7 @@ from scipy.spatial.distance import cdist
 
 from geounet.classes import make_classes
 from geounet.errors import InputError, UsageError
-from geounet.evaluation.boundary import BoundaryFamily, tell_oblong
+from geounet.evaluation.measures.boundary import BoundaryFamily, tell_oblong
 from geounet.raster import Grid
 
 CAP = 5

@@ -17,8 +17,8 @@ from geounet.cli.app import app
 from geounet.cli.boundary import run
 from geounet.errors import InputError, UsageError
 from geounet.evaluation import EvaluateOptions, evaluate
-from geounet.evaluation import families as registry
-from geounet.evaluation.family import BlockSums, cut_blocks
+from geounet.evaluation.measures import families as registry
+from geounet.evaluation.measures.family import BlockSums, cut_blocks
 from geounet.inference import PredictOptions, predict
 
 NAMES = "a,b,c"

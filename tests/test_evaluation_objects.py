@@ -16,7 +16,7 @@ from scipy import ndimage
 from geounet.classes import make_classes
 from geounet.errors import InputError
 from geounet.evaluation import EvaluateOptions, evaluate
-from geounet.evaluation.objects import ObjectFamily
+from geounet.evaluation.measures.objects import ObjectFamily
 
 CLASSES = make_classes(["background", "house", "shed"])
 EIGHT = np.ones((3, 3))

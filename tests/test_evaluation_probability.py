@@ -14,7 +14,7 @@ from sklearn import metrics as reference
 from geounet.classes import make_classes
 from geounet.errors import InputError, UsageError
 from geounet.evaluation import EvaluateOptions, Piece, Scope, evaluate
-from geounet.evaluation.probability import FLOAT_STEPS, ProbabilityFamily
+from geounet.evaluation.measures.probability import FLOAT_STEPS, ProbabilityFamily
 from geounet.raster import Grid, Window, pixel_grid
 
 CLIP = 1 / 508

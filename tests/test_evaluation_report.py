@@ -16,7 +16,7 @@ from rasters import write_raster
 from geounet.classes import make_classes
 from geounet.errors import InputError, UsageError
 from geounet.evaluation import EvaluateOptions, evaluate
-from geounet.evaluation.outcomes import ERRORS, make_table
+from geounet.evaluation.measures.outcomes import ERRORS, make_table
 from geounet.evaluation.report.pictures import overlay
 from geounet.evaluation.report.survey import ONLY_MASK, Survey, find_worst
 

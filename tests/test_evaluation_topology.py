@@ -12,9 +12,9 @@ from scipy import ndimage
 from sklearn.metrics import pair_confusion_matrix
 
 from geounet.classes import make_classes
-from geounet.evaluation.mismatches import KINDS
-from geounet.evaluation.topology import TopologyFamily
-from geounet.evaluation.warping import tabulate_simple, warp
+from geounet.evaluation.measures.mismatches import KINDS
+from geounet.evaluation.measures.topology import TopologyFamily
+from geounet.evaluation.measures.warping import tabulate_simple, warp
 
 CLASSES = make_classes(["background", "cell", "soma"])
 FOUR, EIGHT = ndimage.generate_binary_structure(2, 1), np.ones((3, 3))

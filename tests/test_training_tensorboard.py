@@ -7,7 +7,7 @@ import pytest
 
 from geounet.classes import make_classes
 from geounet.errors import UsageError
-from geounet.evaluation.metrics import compute_metrics
+from geounet.evaluation.measures.metrics import compute_metrics
 from geounet.training.keeping.history import Epoch, EpochResult
 from geounet.training.keeping.tensorboard import EventFile, check_tensorboard
 

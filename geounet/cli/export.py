@@ -8,7 +8,7 @@ from geounet.cli.bars import progress_bars
 from geounet.cli.parameters import exporting, files, inputs, outputs
 from geounet.cli.parameters.collecting import collect
 from geounet.cli.summary import print_summary, share, size_text
-from geounet.models.export_options import ExportOptions
+from geounet.models.export.options import ExportOptions
 from geounet.wording import counted
 
 if TYPE_CHECKING:

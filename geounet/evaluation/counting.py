@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geounet.classes import NODATA
-from geounet.evaluation.family import (
+from geounet.evaluation.jobs import Job
+from geounet.evaluation.measures.family import (
     Accumulator,
     Block,
     BlockSums,
@@ -20,7 +21,6 @@ from geounet.evaluation.family import (
     Scope,
     cut_blocks,
 )
-from geounet.evaluation.jobs import Job
 from geounet.evaluation.reading import Legends, Reading, read_pieces
 from geounet.inference import threaded
 

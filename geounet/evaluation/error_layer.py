@@ -14,9 +14,9 @@ from pyproj import CRS
 
 from geounet.classes import ClassInfo
 from geounet.errors import UsageError
-from geounet.evaluation.family import Piece
 from geounet.evaluation.jobs import Job
-from geounet.evaluation.outcomes import ERRORS, make_table
+from geounet.evaluation.measures.family import Piece
+from geounet.evaluation.measures.outcomes import ERRORS, make_table
 from geounet.raster import Grid, name_of
 from geounet.vector import (
     WGS84,

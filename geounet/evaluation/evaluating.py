@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from geounet.errors import InputError
 from geounet.evaluation.bootstrap import MIN_BLOCKS
-from geounet.evaluation.boundary import tell_oblong
 from geounet.evaluation.counting import SceneSums, count_scene, list_compared
-from geounet.evaluation.families import check_metrics, choose_families
-from geounet.evaluation.family import Family
 from geounet.evaluation.jobs import Job, Source, choose_block_px, find_pairs, plan_jobs
+from geounet.evaluation.measures.boundary import tell_oblong
+from geounet.evaluation.measures.families import check_metrics, choose_families
+from geounet.evaluation.measures.family import Family
 from geounet.evaluation.naming import resolve_names
 from geounet.evaluation.options import EvaluateOptions
 from geounet.evaluation.outputs import write_csv

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geounet.classes import NODATA
-from geounet.evaluation.confusion import ConfusionMatrix
+from geounet.evaluation.measures.confusion import ConfusionMatrix
 from geounet.inference import Sample
 from geounet.models import ForeignNetwork, ModelSpec, load_model, predict_probabilities
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from geounet.errors import InputError, ResourceError, UsageError
-from geounet.evaluation.families import PROBABILITY, choose_names
 from geounet.evaluation.jobs import Job, Source, plan_jobs
+from geounet.evaluation.measures.families import PROBABILITY, choose_names
 from geounet.evaluation.options import EvaluateOptions
 from geounet.inference import load_models, predict
 from geounet.models import Model

@@ -8,7 +8,7 @@ import numpy as np
 
 from geounet.classes import ClassInfo
 from geounet.errors import UsageError
-from geounet.evaluation.family import Family
+from geounet.evaluation.measures.family import Family
 from geounet.evaluation.options import EvaluateOptions
 
 SYNONYMS = {

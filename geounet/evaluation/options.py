@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from geounet.errors import UsageError
-from geounet.evaluation.sizes import LENGTH, parse_bounds, parse_size
+from geounet.evaluation.measures.sizes import LENGTH, parse_bounds, parse_size
 from geounet.inference.options import PredictOptions
 from geounet.vector.labels.label_options import LabelOptions
 

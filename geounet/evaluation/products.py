@@ -10,8 +10,8 @@ from pathlib import Path
 from geounet.errors import UsageError
 from geounet.evaluation.counting import Watcher
 from geounet.evaluation.error_layer import ErrorLayer, open_error_layer
-from geounet.evaluation.family import Family
 from geounet.evaluation.jobs import Job, Source
+from geounet.evaluation.measures.family import Family
 from geounet.evaluation.options import EvaluateOptions
 from geounet.evaluation.outputs import check_outputs
 from geounet.evaluation.reading import Legends

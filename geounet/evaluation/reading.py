@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from geounet.classes import NODATA, ClassInfo
 from geounet.errors import InputError
-from geounet.evaluation.family import Piece
 from geounet.evaluation.jobs import Job
+from geounet.evaluation.measures.family import Piece
 from geounet.raster import Scene, Window, open_scene
 from geounet.vector import LabelOptions, Labels, is_vectors, open_labels, rasterize_inside
 from geounet.wording import counted

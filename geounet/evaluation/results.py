@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from geounet.classes import ClassInfo
 from geounet.evaluation.bootstrap import LEVEL
-from geounet.evaluation.confusion import ConfusionMatrix
-from geounet.evaluation.metrics import Metrics
+from geounet.evaluation.measures.confusion import ConfusionMatrix
+from geounet.evaluation.measures.metrics import Metrics
 from geounet.raster import Window
 
 

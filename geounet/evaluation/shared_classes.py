@@ -7,7 +7,7 @@ from pathlib import Path
 
 from geounet.classes import NODATA, ClassInfo, check_classes
 from geounet.errors import InputError
-from geounet.evaluation.confusion import ConfusionMatrix
+from geounet.evaluation.measures.confusion import ConfusionMatrix
 from geounet.evaluation.options import EvaluateOptions
 from geounet.raster import Grid, read_classes
 from geounet.vector import (

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from geounet.classes import ClassInfo
 from geounet.evaluation.bootstrap import Interval, find_intervals
-from geounet.evaluation.confusion import ConfusionMatrix
 from geounet.evaluation.counting import Tables
-from geounet.evaluation.family import Family
+from geounet.evaluation.measures.confusion import ConfusionMatrix
+from geounet.evaluation.measures.family import Family
 from geounet.evaluation.options import EvaluateOptions
 from geounet.evaluation.results import Estimate, Results
 

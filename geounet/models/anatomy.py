@@ -10,8 +10,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from geounet.models.architectures import ARCHITECTURES, build_empty
+from geounet.models.networks.unet import UNet
 from geounet.models.spec import ModelSpec
-from geounet.models.unet import UNet
 
 SIDE = 512
 """Pixels of the square whose arithmetic is counted."""

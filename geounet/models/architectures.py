@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from geounet.errors import ModelError
-from geounet.models.fcn import FCN
-from geounet.models.foreign import PREFIX, build_smp, build_smp_to_load
+from geounet.models.foreign.smp import PREFIX, build_smp, build_smp_to_load
 from geounet.models.geometry import Geometry
-from geounet.models.lightunet import LightUNet
-from geounet.models.resunet import ResUNet
-from geounet.models.unet import UNet
+from geounet.models.networks.fcn import FCN
+from geounet.models.networks.lightunet import LightUNet
+from geounet.models.networks.resunet import ResUNet
+from geounet.models.networks.unet import UNet
 
 
 class Network(Protocol):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError, safe_open
 
 from geounet.errors import ModelError, ResourceError
-from geounet.models.foreign_file import digest_foreign, is_foreign_file, read_foreign_spec
+from geounet.models.foreign.file import digest_foreign, is_foreign_file, read_foreign_spec
 from geounet.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def load_model(path: str | Path) -> Model:
     path = Path(path)
     spec = read_spec(path)
     if is_foreign_file(path):
-        from geounet.models.foreign_network import open_foreign
+        from geounet.models.foreign.network import open_foreign
 
         network: nn.Module = open_foreign(path, spec)
         digest = digest_foreign(path)

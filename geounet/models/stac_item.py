@@ -10,7 +10,7 @@ from typing import Any
 
 from geounet.models.anatomy import describe_network
 from geounet.models.checkpoint import name_model
-from geounet.models.foreign_file import is_foreign_file
+from geounet.models.foreign.file import is_foreign_file
 from geounet.models.spec import ModelSpec
 from geounet.stac import (
     changed_at,
@@ -76,7 +76,7 @@ def _find_side(path: Path, spec: ModelSpec) -> int:
     """Height and width that the file takes; -1 if it takes any."""
     if not is_foreign_file(path):
         return -1
-    from geounet.models.foreign_network import open_foreign  # runs it: brings the packages for that
+    from geounet.models.foreign.network import open_foreign  # runs it: brings the packages for that
 
     return open_foreign(path, spec).side or -1
 

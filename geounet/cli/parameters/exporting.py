@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from geounet.models.export_options import Activation as ActivationName
-from geounet.models.export_options import Normalisation as NormalisationName
+from geounet.models.export.options import Activation as ActivationName
+from geounet.models.export.options import Normalisation as NormalisationName
 
 form = partial(typer.Option, rich_help_panel="Form")
 checks = partial(typer.Option, rich_help_panel="Checks")

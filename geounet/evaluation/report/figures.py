@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from geounet.classes import ClassInfo
-from geounet.evaluation.confusion import ConfusionMatrix
+from geounet.evaluation.measures.confusion import ConfusionMatrix
 from geounet.page import shade_line
 
 DARK = "#101418"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from geounet.classes import NODATA, ClassInfo
 from geounet.evaluation.jobs import Job
-from geounet.evaluation.outcomes import ERRORS, UNCOUNTED, make_table
+from geounet.evaluation.measures.outcomes import ERRORS, UNCOUNTED, make_table
 from geounet.evaluation.reading import Legends, Reading, read_pieces
 from geounet.evaluation.report.survey import ONLY_MASK, Overview, WrongWindow
 from geounet.page import Panel

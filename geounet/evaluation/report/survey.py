@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geounet.classes import ClassInfo
-from geounet.evaluation.family import Piece
 from geounet.evaluation.jobs import Job
-from geounet.evaluation.outcomes import ERRORS, UNCOUNTED, make_table
+from geounet.evaluation.measures.family import Piece
+from geounet.evaluation.measures.outcomes import ERRORS, UNCOUNTED, make_table
 from geounet.raster import Window
 from geounet.vector import compiled
 

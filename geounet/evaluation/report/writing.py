@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from geounet import __version__
 from geounet.classes import ClassInfo
 from geounet.evaluation.bootstrap import LEVEL
-from geounet.evaluation.family import Family
+from geounet.evaluation.measures.family import Family
+from geounet.evaluation.measures.outcomes import ERRORS, find_background
 from geounet.evaluation.naming import list_names
-from geounet.evaluation.outcomes import ERRORS, find_background
 from geounet.evaluation.report.figures import (
     draw_confusion,
     draw_precision_recall,

@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 
 from geounet.classes import ClassInfo
 from geounet.errors import UsageError
-from geounet.evaluation.blocks import BlockTally, cut_out
-from geounet.evaluation.distances import mark_contour, mark_near, measure_distances
-from geounet.evaluation.family import (
+from geounet.evaluation.measures.blocks import BlockTally, cut_out
+from geounet.evaluation.measures.distances import mark_contour, mark_near, measure_distances
+from geounet.evaluation.measures.family import (
     BlockSums,
     Piece,
     Scope,
@@ -40,7 +40,7 @@ from geounet.evaluation.family import (
     mean_of_defined,
     name_classes,
 )
-from geounet.evaluation.sizes import Size, to_pixels, to_square
+from geounet.evaluation.measures.sizes import Size, to_pixels, to_square
 from geounet.raster import Grid, Window
 from geounet.vector import ground_matrices
 

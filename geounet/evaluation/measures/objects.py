@@ -31,9 +31,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geounet.classes import NODATA, ClassInfo
-from geounet.evaluation.blocks import BlockTally, cut_out
-from geounet.evaluation.components import Components, Pairs, Table, extend, number_objects
-from geounet.evaluation.family import (
+from geounet.evaluation.measures.blocks import BlockTally, cut_out
+from geounet.evaluation.measures.components import Components, Pairs, Table, extend, number_objects
+from geounet.evaluation.measures.family import (
     BlockSums,
     Piece,
     Scope,
@@ -41,7 +41,7 @@ from geounet.evaluation.family import (
     mean_of_defined,
     name_classes,
 )
-from geounet.evaluation.sizes import Size, to_pixels
+from geounet.evaluation.measures.sizes import Size, to_pixels
 
 THRESHOLDS = tuple(range(50, 100, 5))
 """Of the IoU, in hundredths."""

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from geounet.errors import ModelError
-from geounet.models.exported_archive import DTYPES, ExportedArchive
-from geounet.models.exported_operations import call_operation, find_operation
-from geounet.models.foreign_file import check_input
+from geounet.models.foreign.archive import DTYPES, ExportedArchive
+from geounet.models.foreign.file import check_input
+from geounet.models.foreign.operations import call_operation, find_operation
 
 PLAIN = ("as_int", "as_ints", "as_floats", "as_bool", "as_bools", "as_string")
 REFERENCES = ("name", "as_name")

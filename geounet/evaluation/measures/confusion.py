@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geounet.classes import NODATA, ClassInfo, check_classes
-from geounet.evaluation.metrics import Metrics, compute_metrics
+from geounet.evaluation.measures.metrics import Metrics, compute_metrics
 
 
 class ConfusionMatrix:

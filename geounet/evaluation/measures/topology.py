@@ -32,9 +32,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geounet.classes import NODATA, ClassInfo
-from geounet.evaluation.blocks import BlockTally, cut_out
-from geounet.evaluation.components import Components, Pairs, Table, extend, number_objects
-from geounet.evaluation.family import (
+from geounet.evaluation.measures.blocks import BlockTally, cut_out
+from geounet.evaluation.measures.components import Components, Pairs, Table, extend, number_objects
+from geounet.evaluation.measures.family import (
     BlockSums,
     Piece,
     Scope,
@@ -43,8 +43,8 @@ from geounet.evaluation.family import (
     mean_of_defined,
     name_classes,
 )
-from geounet.evaluation.mismatches import KINDS, Mismatches
-from geounet.evaluation.warping import STEPS, tabulate_simple, warp
+from geounet.evaluation.measures.mismatches import KINDS, Mismatches
+from geounet.evaluation.measures.warping import STEPS, tabulate_simple, warp
 from geounet.raster import Window
 
 PIXELS, WRONG, FOREGROUND, LABELS, MASK, BOTH, IN_BACKGROUND, SQUARED_BACKGROUND = range(8)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from geounet.models.geometry import Geometry, Span, find_geometry
-from geounet.models.resunet import crop_lead
-from geounet.models.unet import Norm, initialise_he, is_without_weights, make_convolution
+from geounet.models.networks.resunet import crop_lead
+from geounet.models.networks.unet import Norm, initialise_he, is_without_weights, make_convolution
 
 COUNTS = (2, 2, 3, 3, 3)
 """Convolutions before each pooling, of VGG-16."""

@@ -14,10 +14,10 @@ import torch
 
 from geounet.errors import ModelError, UsageError
 from geounet.models.checkpoint import Model
-from geounet.models.export_deepness import describe_for_deepness
-from geounet.models.export_form import ExportForm, describe_export
-from geounet.models.export_options import ExportOptions
-from geounet.models.foreign_inside import KEY
+from geounet.models.export.deepness import describe_for_deepness
+from geounet.models.export.form import ExportForm, describe_export
+from geounet.models.export.options import ExportOptions
+from geounet.models.foreign.inside import KEY
 
 OPSET = 18
 """Of ONNX: what torch's exporter writes without converting."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from geounet.classes import make_classes
 from geounet.errors import ModelError, UsageError
-from geounet.models.foreign_inside import read_inside
+from geounet.models.foreign.inside import read_inside
 from geounet.models.spec import FORMAT_VERSION, ModelSpec
 
 SUFFIXES = (".onnx", ".pt2", ".xml")
@@ -111,7 +111,7 @@ def digest_foreign(path: Path) -> str:
     if read_inside(path) is None:
         files.append(find_spec_file(path))
     if path.suffix.lower() == ".onnx":
-        from geounet.models.onnx_network import list_external_files
+        from geounet.models.foreign.onnx_network import list_external_files
 
         files += list_external_files(path)
     elif path.suffix.lower() == ".xml":

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geounet.classes import NODATA, ClassInfo
-from geounet.evaluation import calibration
-from geounet.evaluation.family import (
+from geounet.evaluation.measures import calibration
+from geounet.evaluation.measures.family import (
     Block,
     BlockSums,
     Piece,

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from geounet.evaluation.blocks import cut_out
-from geounet.evaluation.family import Piece
+from geounet.evaluation.measures.blocks import cut_out
+from geounet.evaluation.measures.family import Piece
 from geounet.raster import Window
 from geounet.vector import compiled, number_regions
 

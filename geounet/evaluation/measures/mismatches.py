@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from geounet.evaluation.components import Components, Table, extend
+from geounet.evaluation.measures.components import Components, Table, extend
 from geounet.raster import Window
 from geounet.vector import compiled
 

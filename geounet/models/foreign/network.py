@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from geounet.errors import ModelError
-from geounet.models.exported import ExportedNetwork
-from geounet.models.foreign_file import find_spec_file
+from geounet.models.foreign.exported import ExportedNetwork
+from geounet.models.foreign.file import find_spec_file
+from geounet.models.foreign.onnx_network import OnnxNetwork
+from geounet.models.foreign.openvino_network import OpenVinoNetwork
 from geounet.models.geometry import OffLatticeError, Span
-from geounet.models.onnx_network import OnnxNetwork
-from geounet.models.openvino_network import OpenVinoNetwork
 from geounet.models.spec import ModelSpec
 from geounet.wording import counted
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geounet.classes import NODATA, ClassInfo
-from geounet.evaluation.family import (
+from geounet.evaluation.measures.family import (
     Block,
     BlockSums,
     Piece,
@@ -17,7 +17,7 @@ from geounet.evaluation.family import (
     cut_blocks,
     name_classes,
 )
-from geounet.evaluation.metrics import measure_classes, measure_map
+from geounet.evaluation.measures.metrics import measure_classes, measure_map
 
 CLASS_METRICS = {
     "iou": "iou",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from geounet.models.export_options import ExportOptions
+from geounet.models.export.options import ExportOptions
 from geounet.models.spec import ModelSpec
 
 TILINGS = ((512, 25), (1024, 25), (1024, 50), (2048, 50), (4096, 50))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from geounet.errors import UsageError
 from geounet.models.checkpoint import Model
-from geounet.models.export_options import ExportOptions
+from geounet.models.export.options import ExportOptions
 from geounet.models.geometry import find_padded_margin
 from geounet.models.inference_form import fold_batchnorm
 from geounet.models.spec import ModelSpec

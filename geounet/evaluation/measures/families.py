@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 
 from geounet.classes import ClassInfo
 from geounet.errors import UsageError
-from geounet.evaluation.boundary import BoundaryFamily
-from geounet.evaluation.family import Family
+from geounet.evaluation.measures.boundary import BoundaryFamily
+from geounet.evaluation.measures.family import Family
+from geounet.evaluation.measures.objects import ObjectFamily
+from geounet.evaluation.measures.pixels import PixelFamily
+from geounet.evaluation.measures.probability import ProbabilityFamily, choose_steps
+from geounet.evaluation.measures.sizes import LENGTH, parse_bounds, parse_size
+from geounet.evaluation.measures.topology import TopologyFamily
 from geounet.evaluation.naming import check_limits, list_names
-from geounet.evaluation.objects import ObjectFamily
 from geounet.evaluation.options import ALL, EvaluateOptions
-from geounet.evaluation.pixels import PixelFamily
-from geounet.evaluation.probability import ProbabilityFamily, choose_steps
-from geounet.evaluation.sizes import LENGTH, parse_bounds, parse_size
-from geounet.evaluation.topology import TopologyFamily
 from geounet.vector import find_amorphous
 
 Classes = tuple[ClassInfo, ...]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from geounet.errors import ModelError
-from geounet.models.foreign_file import check_input
+from geounet.models.foreign.file import check_input
 
 SHAPES_KEPT = 2
 """Shapes of tiles for which the compiled model is kept."""

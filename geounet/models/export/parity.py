@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geounet.models.export_form import ExportForm
-from geounet.models.export_options import ExportOptions
-from geounet.models.foreign_network import ForeignNetwork
+from geounet.models.export.form import ExportForm
+from geounet.models.export.options import ExportOptions
+from geounet.models.foreign.network import ForeignNetwork
 from geounet.models.receptive_field import make_noise
 from geounet.models.spec import ModelSpec
 

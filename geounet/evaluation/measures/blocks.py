@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geounet.evaluation.family import Block, Piece
+from geounet.evaluation.measures.family import Block, Piece
 from geounet.raster import Window
 
 

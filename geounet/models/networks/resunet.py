@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geounet.models.geometry import Geometry, Span, find_geometry
-from geounet.models.unet import is_without_weights
+from geounet.models.networks.unet import is_without_weights
 
 STRIDE = 32
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from geounet.models.unet import Norm, Padding, UNet, make_convolution
+from geounet.models.networks.unet import Norm, Padding, UNet, make_convolution
 
 
 class LightUNet(UNet):

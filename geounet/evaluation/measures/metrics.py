@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from geounet.classes import ClassInfo
-from geounet.evaluation.family import divide, mean_of_defined
+from geounet.evaluation.measures.family import divide, mean_of_defined
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geounet.evaluation.family import divide
+from geounet.evaluation.measures.family import divide
 
 CLIP = 1 / 508
 """Smaller probabilities count as this in the log loss, or one pixel would decide: half a step of 8

@@ -1,0 +1,1 @@
+"""Networks of others: by name, or as files of their tools."""
