@@ -16,7 +16,7 @@ from geounet.classes import NODATA
 from geounet.errors import ModelError, UsageError
 from geounet.inference import PredictOptions, foresee, predict, verify
 from geounet.inference.planning import parts
-from geounet.inference.running import returning
+from geounet.inference.running import finishing, keeping, returning
 from geounet.raster import Grid, Resampled, Window, open_scene
 
 FACTORS = [0.4, 1.7, 2, 3.3]
@@ -197,12 +197,11 @@ def test_goes_on_after_an_interruption(tmp_path, models, moment, monkeypatch):
     monkeypatch.setattr(returning, "BLOCK", 16)
     scene = write_raster(tmp_path / "scene.tif", make_pixels(200, 90))
     run(tmp_path, scene, models[1.7], "whole.tif", tile=32)
-    name, function = {
-        "parts": ("keeping", "open_part"),
-        "strips": ("returning", "write_part"),
-        "assembling": ("finishing", "assemble"),
+    module, function = {
+        "parts": (keeping, "open_part"),
+        "strips": (returning, "write_part"),
+        "assembling": (finishing, "assemble"),
     }[moment]
-    module = __import__(f"geounet.inference.{name}", fromlist=[function])
     original, count = getattr(module, function), itertools.count(1)
 
     def stop(*args, **kwargs):
