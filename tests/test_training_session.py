@@ -297,7 +297,7 @@ def test_time_is_kept(pair, tmp_path):
     assert summary.elapsed_s < 12  # the report too, on a busy machine
     assert summary.epochs < 10_000
     rates = np.genfromtxt(tmp_path / "run" / "history.csv", delimiter=",", names=True)["lr"]
-    assert rates[-1] < 0.1 * rates.max()  # it came down in time
+    assert rates.flat[-1] < 0.1 * summary.lr  # it came down in time, were it in one epoch
 
 
 def test_a_model_is_made_however_little_time_there_is(pair, tmp_path):
