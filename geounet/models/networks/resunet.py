@@ -66,13 +66,15 @@ class ResUNet(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        """He et al. (2015): normal weights of variance 2 / fan-out. Scores begin small."""
+        """He et al. (2015) by fan-out: normal weights of variance 2 / fan-out.
+
+        The head too: where scores begin near 0, a rare class may stay unseen for epochs.
+        """
         if is_without_weights(self):
             return
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        nn.init.normal_(self.head.weight, std=0.01)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
