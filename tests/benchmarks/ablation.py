@@ -20,10 +20,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import geopandas
-import numpy as np
+import rasterio
 import shapely
-from objects import compare_objects, cut_polygons
+from objects import compare_objects, read_objects
 from tables import format_table
 
 from geounet import polygonize
@@ -79,9 +78,9 @@ def measure_row(arguments: argparse.Namespace, row: str, place: Path) -> dict[st
     area = ["--bbox", arguments.train, "--seed", str(arguments.seed), "--overwrite"]
     trained = run(["train", scene, "-l", labels, "-o", str(place), *area, *limits, *options])
     model = str(place / "model.safetensors")
-    predicted = run(
+    (predicted,) = run(
         ["predict", scene, "-m", model, "-o", mask, "--bbox", arguments.test, "--overwrite"]
-    )
+    )["masks"]
     found = run(["evaluate", mask, "-l", labels, "--bbox", arguments.test])
     pixels = sum(predicted["class_pixels"].values())
     return {
@@ -100,9 +99,10 @@ def measure_objects(mask: str, arguments: argparse.Namespace) -> float:
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "polygons.gpkg"
         polygonize(mask, output, PolygonizeOptions())
-        polygons = geopandas.read_file(output, layer="polygons")
-    truth = geopandas.read_file(arguments.labels).to_crs(polygons.crs).explode()
-    found, true = (cut_polygons(np.array(frame.geometry.array), box) for frame in (polygons, truth))
+        with rasterio.open(mask) as source:
+            crs = source.crs
+        found = read_objects(output, crs, box, layer="polygons")
+    true = read_objects(arguments.labels, crs, box)
     return compare_objects(found, true, least_iou=0.5).f1
 
 

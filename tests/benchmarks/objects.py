@@ -10,6 +10,7 @@ import argparse
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import geopandas
 import numpy as np
@@ -50,6 +51,14 @@ def cut_polygons(polygons: NDArray[np.object_], box: shapely.Polygon) -> NDArray
     """What lies in a box of each polygon, where it is an area."""
     cut = shapely.intersection(shapely.make_valid(polygons), box)
     return cut[shapely.area(cut) > 0]
+
+
+def read_objects(
+    path: str | Path, crs: Any, box: shapely.Polygon, layer: str | None = None
+) -> NDArray[np.object_]:
+    """The polygons of a vector file in a box with this CRS, each part by itself."""
+    frame = geopandas.read_file(path, layer=layer).to_crs(crs).explode()
+    return cut_polygons(np.array(frame.geometry.array), box)
 
 
 def compare_objects(
@@ -98,8 +107,7 @@ def print_table(mask: str, options: argparse.Namespace) -> None:
         crs, bounds = source.crs, source.bounds
     sides = bounds if options.bbox is None else map(float, options.bbox.split(","))
     box = shapely.box(*sides)
-    truth = geopandas.read_file(options.truth).to_crs(crs).explode()
-    truth = cut_polygons(np.array(truth.geometry.array), box)
+    truth = read_objects(options.truth, crs, box)
     header = ["polygons of", "in the box", "precision", "recall", "F1", "vertices each", "seconds"]
     rows = [measure_variant(mask, name, truth, box, options.iou) for name in VARIANTS]
     print(f"{len(truth)} true objects; IoU {options.iou}; seconds for the whole mask")
