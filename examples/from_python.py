@@ -5,8 +5,9 @@ Run it with a folder to work in:  python examples/from_python.py work
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
+
+import typer
 
 import geounet
 from geounet.cli.landscape import make_landscape, write_landscape
@@ -45,4 +46,4 @@ def show(progress: Progress) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "work"))
+    typer.run(main)
