@@ -3,9 +3,11 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from geounet.models import ResUNet, UNet, build_network, to_inference_form
 from geounet.models.geometry import OffLatticeError, Span, find_geometry, legal_sizes
+from geounet.models.networks.resunet import MergingConv
 
 
 def test_paper_sizes_and_parameters():
@@ -178,6 +180,35 @@ def test_narrow_resunets_learn():
     x = torch.randn(2, 4, 128, 128).to(memory_format=torch.channels_last)
     for _ in range(3):
         network(x).square().mean().backward()
+
+
+@pytest.mark.parametrize("is_frozen", [False, True])
+@pytest.mark.parametrize("padding", [1, 0])
+def test_maps_are_merged_as_if_they_were_enlarged(padding, is_frozen):
+    torch.manual_seed(6)
+    merging = MergingConv(3, 2, 4)
+    x, skip = torch.randn(2, 3, 5, 7), torch.randn(2, 2, 10, 14)
+    enlarged = torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skip], dim=1)
+    expected = F.conv2d(enlarged, merging.weight, padding=padding)
+    merging.padding = (padding, padding)
+    if is_frozen:
+        merging.freeze()
+    torch.testing.assert_close(merging((x, skip)), expected, rtol=1e-5, atol=1e-5)
+    assert list(merging.state_dict()) == ["weight"]
+
+
+def test_weights_of_merged_maps_learn_as_if_they_were_enlarged():
+    torch.manual_seed(7)
+    merging = MergingConv(3, 2, 4).double()
+    x = torch.randn(2, 3, 5, 7, dtype=torch.float64, requires_grad=True)
+    skip = torch.randn(2, 2, 10, 14, dtype=torch.float64, requires_grad=True)
+    wanted = (merging.weight, x, skip)
+    enlarged = torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skip], dim=1)
+    expected = torch.autograd.grad(
+        F.conv2d(enlarged, merging.weight, padding=1).square().sum(), wanted
+    )
+    found = torch.autograd.grad(merging((x, skip)).square().sum(), wanted)
+    torch.testing.assert_close(found, expected)
 
 
 def test_resunet_margin_grows_with_the_blocks():

@@ -15,7 +15,7 @@ def to_inference_form(network: nn.Module) -> nn.Module:
     changes them by rounding only.
     """
     network = copy.deepcopy(network).eval()
-    fold_batchnorm(network)
+    fold_weights(network)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             module.padding = (0, 0)
@@ -30,11 +30,14 @@ def to_inference_form(network: nn.Module) -> nn.Module:
     return network.requires_grad_(False)
 
 
-def fold_batchnorm(network: nn.Module) -> None:
-    """Put each BatchNorm that follows a convolution into its weights, in place."""
+def fold_weights(network: nn.Module) -> None:
+    """Compute what depends on weights alone, in place: BatchNorm becomes part of convolutions."""
     for module in list(network.modules()):
         if isinstance(module, nn.Sequential):
             _fold_sequence(module)
+    for module in network.modules():
+        if callable(freeze := getattr(module, "freeze", None)):
+            freeze()
 
 
 def _fold_sequence(sequence: nn.Sequential) -> None:

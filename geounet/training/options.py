@@ -132,7 +132,7 @@ class TrainOptions:
     balance: Balance = "none"
     batch: int | None = 8
     accumulate: int = 1
-    epochs: int = 26
+    epochs: int = 28
     max_time_min: float | None = None
     patience: int | None = None
     optimiser: Optimiser = "muon"

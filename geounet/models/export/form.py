@@ -18,7 +18,7 @@ from geounet.errors import UsageError
 from geounet.models.checkpoint import Model
 from geounet.models.export.options import ExportOptions
 from geounet.models.geometry import find_padded_margin
-from geounet.models.inference_form import fold_batchnorm
+from geounet.models.inference_form import fold_weights
 from geounet.models.spec import ModelSpec
 
 COARSE = 1e-3
@@ -127,7 +127,7 @@ def to_padded_form(network: nn.Module) -> nn.Module:
     network = copy.deepcopy(network).eval().requires_grad_(False)
     if not callable(getattr(network, "trace", None)):
         return network
-    fold_batchnorm(network)
+    fold_weights(network)
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and module.stride == (1, 1):
             module.padding = tuple(size // 2 for size in module.kernel_size)

@@ -76,16 +76,22 @@ def orthogonalise(matrix: Tensor) -> Tensor:
     """
     if matrix.shape[0] > matrix.shape[1]:
         return orthogonalise(matrix.T).T
-    a, b, c = COEFFICIENTS
     matrix = matrix / (matrix.norm() + 1e-7)
     gram = matrix @ matrix.T
-    identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    total = identity
-    for _ in range(ITERATIONS):
-        factor = a * identity + b * gram + c * (gram @ gram)
-        total = factor @ total
+    total = factor = _compute_factor(gram)
+    for _ in range(ITERATIONS - 1):
         gram = factor @ gram @ factor
+        factor = _compute_factor(gram)
+        total = factor @ total
     return total @ matrix
+
+
+def _compute_factor(gram: Tensor) -> Tensor:
+    """p(X X^T) of the quintic's p(X X^T) X."""
+    a, b, c = COEFFICIENTS
+    factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+    factor.diagonal().add_(a)
+    return factor
 
 
 def group_weights(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
