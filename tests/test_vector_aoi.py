@@ -182,6 +182,40 @@ def test_area_outside_of_the_scene_is_refused(tmp_path):
         read_aoi(path, GRID)
 
 
+@pytest.mark.parametrize(
+    ("code", "box"),
+    [
+        (32633, (-180, -90, 180, 90)),
+        (32633, (-170, -80, 170, 80)),
+        (32633, (-10, 36, 180, 78)),
+        (3857, (-180, -90, 180, 90)),
+        (3035, (-30, 20, 60, 85)),
+    ],
+)
+def test_areas_far_larger_than_the_scene(tmp_path, code, box):
+    """Vertices where the raster's CRS is not made for do no harm; nor does a small one beside."""
+    crs = CRS.from_epsg(code)
+    corner = gpd.GeoSeries([shapely.Point(15.2, 48.1)], crs=4326).to_crs(crs)[0]
+    grid = Grid(60, 80, Affine(0.5, 0, corner.x, 0, -0.5, corner.y), crs)
+    corners = shapely.box(*grid.bounds())
+    part = shapely.box(*grid.bounds()[:2], corner.x + 10, corner.y)
+    for shapes in ([shapely.box(*box)], [shapely.box(*box), *_to_degrees([part], crs)]):
+        area = read_aoi(write(tmp_path / f"{len(shapes)}.gpkg", shapes, crs=4326), grid)
+        assert rasterize_inside(area, grid, grid.extent).all()
+    middle = _to_degrees([corners.centroid], crs)[0].x
+    half = shapely.box(*box[:2], middle, box[3])
+    area = read_aoi(write(tmp_path / "half.gpkg", [half], crs=4326), grid)
+    rows, cols = np.mgrid[:60, :80] + 0.5
+    points = shapely.points(*(grid.transform @ (cols.ravel(), rows.ravel())))
+    expected = shapely.get_x(_to_degrees(points, crs)).reshape(60, 80) < middle
+    assert 0.4 < expected.mean() < 0.6
+    assert (rasterize_inside(area, grid, grid.extent) == expected).all()
+
+
+def _to_degrees(shapes, crs):
+    return np.array(gpd.GeoSeries(list(shapes), crs=crs).to_crs(4326).array)
+
+
 def test_no_compiler_is_loaded():
     """Numba takes 120 MB and a second of a prediction that burns nothing but its area."""
     code = "from geounet.vector import read_aoi, rasterize_inside; import sys; print(*sys.modules)"

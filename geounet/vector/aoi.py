@@ -15,14 +15,24 @@ from pyproj import CRS
 from shapely.geometry.base import BaseGeometry
 
 from geounet.errors import InputError
-from geounet.raster import Grid, Window
+from geounet.raster import Bounds, Grid, Window
 from geounet.vector.polygons import (
     project_geometries,
     read_geometries,
     repair_polygons,
     require_areas,
 )
-from geounet.vector.source import format_bounds, modified_at, open_vectors, require_same_world
+from geounet.vector.source import (
+    VectorSource,
+    format_bounds,
+    modified_at,
+    open_vectors,
+    require_same_world,
+    search_box,
+)
+
+EDGES = 64
+"""Edges that cross a raster's neighbourhood are projected in at least so many pieces."""
 
 
 def read_aoi(path: str | Path, grid: Grid) -> BaseGeometry:
@@ -31,7 +41,7 @@ def read_aoi(path: str | Path, grid: Grid) -> BaseGeometry:
     Raises:
         InputError: the file cannot be used, or no polygon touches the grid.
     """
-    area = _read_area(path, modified_at(path), grid.crs)
+    area = _read_area(path, modified_at(path), grid.crs, grid.bounds())
     if area.is_empty and grid.crs is not None:
         raise InputError(
             f"the area in {path} cannot be expressed in the raster's CRS ({grid.crs.name}), so far "
@@ -60,13 +70,42 @@ def rasterize_inside(geometry: BaseGeometry, grid: Grid, window: Window) -> NDAr
 
 
 @lru_cache(maxsize=16)
-def _read_area(path: str | Path, modified_at: float, crs: CRS | None) -> BaseGeometry:
-    """Read once for all scenes that it limits."""
+def _read_area(
+    path: str | Path, modified_at: float, crs: CRS | None, bounds: Bounds
+) -> BaseGeometry:
+    source, geometries = _read_polygons(path, modified_at, crs)
+    if source.crs != crs:
+        geometries = _cut_far_ones(geometries, search_box(source, crs, bounds))
+    return shapely.union_all(repair_polygons(project_geometries(geometries, source.crs, crs))[0])
+
+
+@lru_cache(maxsize=16)
+def _read_polygons(
+    path: str | Path, modified_at: float, crs: CRS | None
+) -> tuple[VectorSource, NDArray[np.object_]]:
+    """Read once for all scenes that they limit."""
     source = open_vectors(path)
     require_same_world(source, crs)
     geometries = read_geometries(source)
     require_areas(geometries, source, are_labels=False)
-    return shapely.union_all(repair_polygons(project_geometries(geometries, source.crs, crs))[0])
+    return source, geometries
+
+
+def _cut_far_ones(geometries: NDArray[np.object_], box: Bounds | None) -> NDArray[np.object_]:
+    """Polygons (N,) -> (M,): those that reach far beyond the box are cut, in short edges.
+
+    Far from where a CRS is used its coordinates are anything. As they are if none is near.
+    """
+    if box is None:
+        return geometries
+    west, south, east, north = box
+    room = max(east - west, north - south)
+    near = shapely.box(west - room, south - room, east + room, north + room)
+    is_far = ~shapely.within(geometries, near)
+    cut = shapely.get_parts(shapely.intersection(repair_polygons(geometries[is_far])[0], near))
+    cut = cut[(shapely.get_dimensions(cut) == 2) & ~shapely.is_empty(cut)]
+    found = np.concatenate([geometries[~is_far], shapely.segmentize(cut, room / EDGES)])
+    return found if len(found) else geometries
 
 
 @lru_cache(maxsize=64)
