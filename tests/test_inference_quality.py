@@ -133,6 +133,18 @@ def test_ensemble_of_other_classes_is_refused(tmp_path):
         predict(scene, models, tmp_path / "mask.tif")
 
 
+def test_ensemble_that_reads_bands_in_another_order_is_refused(tmp_path):
+    """Also where the scene does not name its bands, so that no model can be compared with it."""
+    orders = (("red", "green", "nir"), ("nir", "green", "red"))
+    models = [make_model(tmp_path, seed=i, names=names)[1] for i, names in enumerate(orders)]
+    scene = write_raster(tmp_path / "scene.tif", make_pixels(20, 20))
+    message = "model-1 reads the bands nir, green, red, model-0 red, green, nir;"
+    with pytest.raises(ModelError, match=message):
+        predict(scene, models, tmp_path / "mask.tif")
+    unnamed = make_model(tmp_path, seed=2)[1]
+    predict(scene, [models[0], unnamed], tmp_path / "mask.tif")
+
+
 @pytest.mark.parametrize("side", [70, 1100])
 def test_halves_are_stored_in_two_bytes(tmp_path, side):
     """In the file and, where there are some, in its overviews."""
