@@ -6,9 +6,10 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
-import rasterio
+import rasterio.shutil
 from affine import Affine
 from numpy.typing import ArrayLike, NDArray
 from rasterio.errors import NotGeoreferencedWarning
@@ -61,6 +62,16 @@ def write_raster(
                 target.write_mask(np.asarray(mask) != 0)
             for band, text in enumerate(descriptions or (), start=1):
                 target.set_band_description(band, text)
+    return Path(path)
+
+
+def write_vrt(path: str | Path, source: Path) -> Path:
+    """A virtual raster beside its source, all of which it shows; the source may be virtual."""
+    rasterio.shutil.copy(source, path, driver="VRT")  # flattens a source that is virtual
+    root = ElementTree.parse(path)
+    for name in root.iter("SourceFilename"):
+        name.text = source.name
+    root.write(path)
     return Path(path)
 
 

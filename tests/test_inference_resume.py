@@ -9,8 +9,9 @@ import threading
 import numpy as np
 import pytest
 import rasterio.shutil
+from affine import Affine
 from networks import make_model
-from rasters import read_raster, write_raster
+from rasters import UTM, read_raster, write_raster, write_vrt
 from test_inference_predict import make_pixels
 
 from geounet.errors import InputError, Interrupted, ResourceError, UsageError
@@ -193,13 +194,14 @@ def test_another_version_of_the_engine_is_another_run(tmp_path, scene, model, mo
         predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32, engine="torch"))
 
 
-def test_a_vrt_follows_its_source(tmp_path, scene, model):
-    """Another source file makes another run, whatever the .vrt itself says."""
-    rasterio.shutil.copy(scene, tmp_path / "scene.vrt", driver="VRT")
-    predict(tmp_path / "scene.vrt", model, tmp_path / "mask.tif")
+@pytest.mark.parametrize("name", ["inner.vrt", "outer.vrt"])
+def test_a_vrt_follows_its_source(tmp_path, scene, model, name):
+    """Another source file makes another run, whatever the .vrt itself says, or one in it."""
+    write_vrt(tmp_path / "outer.vrt", write_vrt(tmp_path / "inner.vrt", scene))
+    predict(tmp_path / name, model, tmp_path / "mask.tif")
     write_raster(scene, make_pixels(200, 90, seed=9))
     with pytest.raises(UsageError, match="exists"):
-        predict(tmp_path / "scene.vrt", model, tmp_path / "mask.tif")
+        predict(tmp_path / name, model, tmp_path / "mask.tif")
 
 
 def test_parts_of_another_run_are_refused_and_kept(tmp_path, scene, model, monkeypatch):
@@ -288,6 +290,55 @@ def test_a_sidecar_is_no_other_scene(tmp_path, scene, model, monkeypatch):
     sidecar.write_text(f"<PAMDataset>{nodata}</PAMDataset>")
     with pytest.raises(UsageError, match="--overwrite"):
         predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32))
+
+
+def write_sidecar(path, band, content):
+    sidecar, end = path.with_name(f"{path.name}.aux.xml"), "</PAMDataset>"
+    text = sidecar.read_text() if sidecar.exists() else f"<PAMDataset>{end}"
+    band = f'<PAMRasterBand band="{band}">{content}</PAMRasterBand>'
+    sidecar.write_text(text.replace(end, band + end))
+
+
+def set_nodata(path):
+    write_sidecar(path, 1, "<NoDataValue>7</NoDataValue>")
+
+
+def declare_alpha(path):
+    write_sidecar(path, 4, "<ColorInterp>Alpha</ColorInterp>")
+
+
+def add_mask(path):
+    write_raster(f"{path}.msk", np.eye(60, 50, dtype=np.uint8), transform=None)
+
+
+def move(path):
+    sidecar = path.with_name(f"{path.name}.aux.xml")
+    text = sidecar.read_text()
+    sidecar.write_text(text.replace("5.0000025", "5.0000125"))
+    assert sidecar.read_text() != text
+
+
+@pytest.mark.parametrize("change", [set_nodata, declare_alpha])
+def test_a_sidecar_of_one_band_is_another_run(tmp_path, model, change):
+    pixels, profile = make_pixels(60, 50, 4), {"photometric": "minisblack", "alpha": "no"}
+    scene = write_raster(tmp_path / "scene.tif", pixels, **profile)
+    predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32, bands=(1, 2, 3)))
+    change(scene)
+    with pytest.raises(UsageError, match="exists"):
+        predict(scene, model, tmp_path / "mask.tif", PredictOptions(tile=32, bands=(1, 2, 3)))
+
+
+@pytest.mark.parametrize("change", [set_nodata, add_mask, move])
+def test_a_sidecar_of_a_warped_band_is_another_run(tmp_path, model, change):
+    pixels, transform = make_pixels(60, 50), UTM @ Affine.translation(0.5, 0.25)
+    files = [
+        write_raster(tmp_path / "a.tif", pixels[:2]),
+        write_raster(tmp_path / "b.png", pixels[2], driver="PNG", transform=transform),
+    ]
+    predict(files, model, tmp_path / "mask.tif", PredictOptions(tile=32))
+    change(files[1])
+    with pytest.raises(UsageError, match="exists"):
+        predict(files, model, tmp_path / "mask.tif", PredictOptions(tile=32))
 
 
 @pytest.mark.parametrize("first", [96, 32])

@@ -7,7 +7,7 @@ import pytest
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rasters import UTM, write_raster
+from rasters import UTM, write_raster, write_vrt
 
 from geounet.errors import InputError
 from geounet.raster import Window, open_scene
@@ -37,6 +37,28 @@ def test_attributes_describe_the_file(tmp_path):
         assert scene.nodata == 7
         assert scene.block_shape == (32, 16)
         assert scene.grid.sensor is None
+
+
+def test_files_are_those_of_nested_virtual_rasters_too(tmp_path):
+    leaf = write_raster(tmp_path / "leaf.tif", numbered(1, 9, 9))
+    inner = write_vrt(tmp_path / "inner.xml", leaf)
+    outer = write_vrt(tmp_path / "outer.vrt", inner)
+    with open_scene(outer) as scene:
+        assert scene.files == tuple(map(str, (outer, inner, leaf)))
+    mask = write_raster(tmp_path / "leaf.tif.msk", numbered(1, 9, 9, "uint8"))
+    with open_scene(outer) as scene:
+        assert scene.files == tuple(map(str, (outer, inner, leaf, mask)))
+
+
+def test_virtual_rasters_may_be_made_of_each_other(tmp_path):
+    """GDAL opens them; there is nothing to read."""
+    leaf = write_raster(tmp_path / "leaf.tif", numbered(1, 9, 9))
+    places = [tmp_path / "a.vrt", tmp_path / "b.vrt"]
+    for path, other in zip(places, reversed(places), strict=True):
+        write_vrt(path, leaf)
+        path.write_text(path.read_text().replace("leaf.tif", other.name))
+    with open_scene(places[0]) as scene:
+        assert scene.files == tuple(map(str, places))
 
 
 window_edges = st.tuples(st.integers(-60, 60), st.integers(0, 70))

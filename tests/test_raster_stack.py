@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from affine import Affine
 from networks import make_model
-from rasters import UTM, read_raster, write_raster
+from rasters import UTM, read_raster, write_raster, write_vrt
 
 from geounet.errors import InputError
 from geounet.inference import PredictOptions, predict
@@ -98,6 +98,15 @@ def test_a_band_that_covers_a_share_is_noted(tmp_path, pixels, columns, rows, sh
         assert list(map(str, stack.files)) == [str(first), str(part)]  # the same in a later run
         _, valid = stack.read(stack.grid.extent)
     assert valid.mean() == pytest.approx(share / 100)
+
+
+def test_files_under_a_warped_band(tmp_path, pixels):
+    first = write_raster(tmp_path / "b1.tif", pixels[0])
+    leaf = write_raster(tmp_path / "leaf.tif", pixels[1], transform=shift(0.5))
+    second = write_vrt(tmp_path / "b2.vrt", leaf)
+    mask = write_raster(tmp_path / "leaf.tif.msk", pixels[2], transform=None)
+    with open_stack([first, second]) as stack:
+        assert list(map(str, stack.files)) == list(map(str, (first, second, leaf, mask)))
 
 
 def test_a_small_band_in_a_large_one_is_no_other_place(tmp_path, pixels):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from geounet.raster.grid import Grid
-from geounet.raster.scene import find_span, mirror
+from geounet.raster.scene import Origin, find_span, mirror
 from geounet.raster.stack import SceneLike
 from geounet.raster.window import Window
 
@@ -59,6 +59,11 @@ class Resampled:
     def files(self) -> tuple[str | Path, ...]:
         """The source's."""
         return self.source.files
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """The source's."""
+        return self.source.origins
 
     @property
     def bands(self) -> tuple[int, ...]:

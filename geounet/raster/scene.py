@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -17,13 +19,28 @@ from rasterio.io import DatasetReader
 
 from geounet.errors import InputError
 from geounet.raster.dataset import grid_of, one_line, open_dataset
+from geounet.raster.grid import Grid
 from geounet.raster.mistrust import refuse_failed, remember_failure
 from geounet.raster.paths import find_stored, name_of
 from geounet.raster.remote import try_again
-from geounet.raster.validity import find_alphas, make_rule
+from geounet.raster.sources import list_files
+from geounet.raster.validity import ValidityRule, find_alphas, make_rule
 from geounet.raster.window import Window, mirror_indices
 
 T = TypeVar("T", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A file that is read as it is stored, whatever grid it is shown on.
+
+    Attributes:
+        grid: its own pixels.
+        rule: which of them are data. Like the grid it may come from a file beside it.
+    """
+
+    grid: Grid
+    rule: ValidityRule
 
 
 class Scene:
@@ -49,18 +66,19 @@ class Scene:
         path: str | Path,
         bands: Sequence[int],
         resources: ExitStack,
-        numbers: Sequence[int] | None = None,
+        source: Scene | None = None,
     ) -> None:
         """Take over the resources, the dataset among them. Prefer `open_scene`.
 
-        `numbers` says what the dataset's `bands` are called in the file, if not the same.
+        `source` is the file as it is stored, if the dataset shows its bands on another grid.
         """
         self._dataset = dataset
+        self._source = source
         self._bands = list(bands)
         self.path = path
         self.name = name_of(path)
         self.grid = grid_of(dataset, path)
-        self.bands = tuple(numbers or bands)
+        self.bands: tuple[int, ...] = tuple(bands) if source is None else source.bands
         names = dataset.descriptions  # rasterio asks GDAL about every band, each time
         self.band_names = tuple(names[b - 1] or None for b in bands)
         self.dtype: np.dtype[np.generic] = np.result_type(*(dataset.dtypes[b - 1] for b in bands))
@@ -68,10 +86,17 @@ class Scene:
         self._rule = make_rule(dataset, bands)
         self._resources = resources.pop_all()
 
-    @property
+    @cached_property
     def files(self) -> tuple[str | Path, ...]:
-        """All that it is read from: a VRT's sources and files beside it, too."""
-        return tuple(self._dataset.files) or (self.path,)
+        """All that it is read from: files beside it, a VRT's sources and theirs, too."""
+        if self._source is not None:
+            return self._source.files
+        return tuple(list_files(self._dataset)) or (self.path,)
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """The file that it is read from."""
+        return (Origin(self.grid, self._rule),) if self._source is None else self._source.origins
 
     @property
     def count(self) -> int:

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geounet.errors import InputError
-from geounet.raster.dataset import grid_of, open_dataset
 from geounet.raster.grid import Grid
-from geounet.raster.scene import Scene, open_scene
+from geounet.raster.scene import Origin, Scene, open_scene
 from geounet.raster.warping import open_warped
 from geounet.raster.window import Window
 
@@ -29,6 +28,10 @@ class SceneLike(Protocol):
     @property
     def files(self) -> tuple[str | Path, ...]:
         """All that it is read from."""
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """The files that it is read from, each as it is stored."""
 
     @property
     def grid(self) -> Grid:
@@ -74,8 +77,7 @@ class Stack:
     (bilinear). A pixel is valid where it is in all files.
 
     Attributes:
-        files: as given.
-        path: their names, for messages.
+        path: names of the files, for messages.
         grid: of the first.
         bands: chosen ones of all, counted through from 1.
         dtype: smallest type that holds all of them.
@@ -94,7 +96,6 @@ class Stack:
         self._members = tuple(members)
         self._order = [band - 1 for band in bands]
         self._resources = resources.pop_all()
-        self.files = tuple(file for member in members for file in _list_files(member))
         self.path = " + ".join(Path(str(member.path)).name for member in members)
         self.grid = members[0].grid
         self.bands = tuple(bands)
@@ -102,6 +103,16 @@ class Stack:
         names = [name for member in members for name in member.band_names]
         self.band_names = tuple(names[i] for i in self._order)
         self.notes = tuple(notes)
+
+    @property
+    def files(self) -> tuple[str | Path, ...]:
+        """All that it is read from."""
+        return tuple(file for member in self._members for file in member.files)
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """Those of all files."""
+        return tuple(origin for member in self._members for origin in member.origins)
 
     @property
     def count(self) -> int:
@@ -159,12 +170,6 @@ def open_stack(files: Sequence[str | Path], bands: Sequence[int] | None = None) 
         return Stack(members, chosen, resources, _compare_extents(members))
 
 
-def _list_files(member: Scene) -> list[str | Path]:
-    """What is on disk: a warped one is read through a file in memory, named at random."""
-    stored = [file for file in member.files if not str(file).startswith("/vsimem/")]
-    return stored or [member.path]
-
-
 def _compare_extents(members: Sequence[Scene]) -> list[str]:
     """A note on each file that leaves out some of the first one's pixels.
 
@@ -175,8 +180,8 @@ def _compare_extents(members: Sequence[Scene]) -> list[str]:
     for member in members:
         share = 1.0
         if first.grid.is_georeferenced and member is not first:
-            with open_dataset(member.path) as dataset:  # a warped one has the first one's grid
-                share = first.grid.share_in(grid_of(dataset, member.path))
+            (origin,) = member.origins  # a warped one has the first one's grid
+            share = first.grid.share_in(origin.grid)
         if share == 0:
             raise InputError(
                 f"band {band} ({member.path}) does not overlap the first ({first.path}); give "

@@ -43,12 +43,13 @@ def open_warped(
         InputError: it cannot be read, or one has a georeference and the other has not.
     """
     with ExitStack() as stack:
-        source = stack.enter_context(open_dataset(path))
-        chosen = choose_bands(source, path, bands, allow_palette=allow_palette)
-        own = grid_of(source, path)
+        dataset = stack.enter_context(open_dataset(path))
+        chosen = choose_bands(dataset, path, bands, allow_palette=allow_palette)
+        own = grid_of(dataset, path)
         if _fits(own, grid, path):
             return open_scene(path, chosen, allow_palette=allow_palette)
-        xml = _select_bands(source, own, chosen, str(path))
+        xml = _select_bands(dataset, own, chosen, str(path))
+        source = stack.enter_context(Scene(dataset, path, chosen, stack))
         memory = stack.enter_context(MemoryFile(xml, ext=".vrt"))
         selected = stack.enter_context(open_dataset(memory.name))
         try:
@@ -58,7 +59,7 @@ def open_warped(
                 f"{path} cannot be brought onto the scene's grid ({one_line(error)}); "
                 "warp it with gdalwarp first"
             ) from error
-        return Scene(vrt, path, range(1, len(chosen) + 1), stack, numbers=chosen)
+        return Scene(vrt, path, range(1, len(chosen) + 1), stack, source)
 
 
 def _fits(own: Grid, grid: Grid, path: str | Path) -> bool:

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -45,11 +46,12 @@ def make_fingerprint(
 ) -> dict[str, Any]:
     """All that can change a pixel of the result. Batches and readers cannot, nor exact tiles."""
     extent, aoi = plan.area.extent, plan.area.aoi
+    grids = [plan.area.grid, *(origin.grid for origin in scene.origins)]
     return {
         "scene": [_identify_file(f) for f in scene.files if not str(f).endswith(SIDECARS)],
         "scene size": list(plan.area.grid.shape),
-        "georeference": _describe_grid(plan.area.grid),
-        "nodata": repr(getattr(scene, "nodata", None)),
+        "georeference": [_describe_grid(grid) for grid in grids],
+        "validity": [asdict(origin.rule) for origin in scene.origins],
         "resampling": _describe_resampling(scene),
         "bands": list(scene.bands),
         "model": [model.digest for model in models],
