@@ -341,6 +341,20 @@ def test_a_sidecar_of_a_warped_band_is_another_run(tmp_path, model, change):
         predict(files, model, tmp_path / "mask.tif", PredictOptions(tile=32))
 
 
+def test_a_scene_of_another_folder_is_another_run(tmp_path, model, monkeypatch):
+    """Archives and exports give the files of many folders one name, size and date."""
+    places = [tmp_path / name / "scene.tif" for name in ("east", "west")]
+    for seed, place in enumerate(places):
+        place.parent.mkdir()
+        write_raster(place, make_pixels(60, 50, seed=seed))
+        os.utime(place, (1e9, 1e9))
+    predict(places[0], model, tmp_path / "mask.tif")
+    with pytest.raises(UsageError, match="exists"):
+        predict(places[1], model, tmp_path / "mask.tif")
+    monkeypatch.chdir(places[0].parent)
+    assert predict("../east/scene.tif", model, tmp_path / "mask.tif").was_done
+
+
 @pytest.mark.parametrize("first", [96, 32])
 def test_goes_on_with_lower_tiles_column_by_column(tmp_path, scene, model, monkeypatch, first):
     """A part that was planned for high tiles is never held whole by low ones."""

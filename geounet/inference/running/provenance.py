@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -46,9 +47,11 @@ def make_fingerprint(
 ) -> dict[str, Any]:
     """All that can change a pixel of the result. Batches and readers cannot, nor exact tiles."""
     extent, aoi = plan.area.extent, plan.area.aoi
+    files = [file for file in scene.files if not str(file).endswith(SIDECARS)]
     grids = [plan.area.grid, *(origin.grid for origin in scene.origins)]
     return {
-        "scene": [_identify_file(f) for f in scene.files if not str(f).endswith(SIDECARS)],
+        "scene": [_identify_file(file) for file in files],
+        "folder of the scene": [_find_folder(file) for file in files],
         "scene size": list(plan.area.grid.shape),
         "georeference": [_describe_grid(grid) for grid in grids],
         "validity": [asdict(origin.rule) for origin in scene.origins],
@@ -138,6 +141,15 @@ def _identify_file(path: str | Path) -> dict[str, Any]:
         "bytes": sum(state.st_size for state in states),
         "changed_ns": max((state.st_mtime_ns for state in states), default=0),
     }
+
+
+def _find_folder(path: str | Path) -> str | None:
+    """The folder of what is on disk: elsewhere a file may have the same name, size and date.
+
+    Links stay as they are: machines that see a file at the same path may link it otherwise.
+    """
+    file = find_stored(path)
+    return None if file is None else os.path.abspath(file.parent)  # noqa: PTH100
 
 
 def _list_stored(file: Path) -> list[Path]:
