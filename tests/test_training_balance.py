@@ -11,8 +11,8 @@ from shapely import box
 
 from geounet.classes import make_classes
 from geounet.errors import InputError
-from geounet.raster import Window, pixel_grid
-from geounet.training.data.balance import OVERSAMPLING, centre_window, fill_equally, make_anchors
+from geounet.raster import Window
+from geounet.training.data.balance import OVERSAMPLING, fill_equally, make_anchors
 from geounet.training.data.chips import ChipPlan, ChipStream, make_lookup, read_chip
 from geounet.training.data.content import ContentBuilder, plan_numbering
 from geounet.training.data.room import find_room
@@ -192,39 +192,6 @@ def test_chips_of_few_labels_show_one(make_scene):
 def test_without_instances_that_is_said(make_scene):
     with pytest.raises(InputError, match=r"finds no instance.*--balance class"):
         plan_of([make_scene(np.zeros((64, 64), np.uint8))], "instance")
-
-
-def test_windows_are_centred_as_far_as_the_room_allows():
-    grid = pixel_grid(100, 100)
-    hole = Window(row_off=40, col_off=0, height=20, width=60)
-    room = find_room(0, grid.extent, [hole], 32)
-    inside = centre_window(room, 20, 50)
-    assert (inside.row_off, inside.col_off) == (4, 34)
-    assert centre_window(room, 99, 99) == Window(row_off=68, col_off=68, height=32, width=32)
-    for row, col in np.ndindex(100, 100):
-        window = centre_window(room, row, col)
-        if window is None or (40 <= row < 60 and col < 60):
-            continue
-        assert grid.extent.contains(window)
-        assert not window.intersect(hole).area
-        assert window.intersect(Window(row_off=row, col_off=col, height=1, width=1)).area
-
-
-def test_every_pixel_that_some_window_shows_is_shown():
-    holes = [
-        Window(row_off=17, col_off=48, height=16, width=7),
-        Window(row_off=76, col_off=4, height=13, width=31),
-        Window(row_off=86, col_off=35, height=3, width=9),
-    ]
-    room = find_room(0, pixel_grid(89, 55).extent, holes, 16)
-    shown = np.zeros((89, 55), bool)
-    for origin in room.origins:
-        shown[origin.row_off : origin.row_end + 15, origin.col_off : origin.col_end + 15] = True
-    for row, col in np.ndindex(shown.shape):
-        window = centre_window(room, row, col)
-        assert (window is not None) == shown[row, col]
-        pixel = Window(row_off=row, col_off=col, height=1, width=1)
-        assert window is None or window.contains(pixel)
 
 
 @pytest.mark.parametrize(

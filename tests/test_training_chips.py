@@ -8,7 +8,7 @@ from rasters import write_raster
 
 from geounet.classes import make_classes
 from geounet.raster import Window, pixel_grid
-from geounet.training.data.chips import ChipPlan, ChipStream, make_lookup, read_chip
+from geounet.training.data.chips import ChipPlan, ChipStream, find_inside, make_lookup, read_chip
 from geounet.training.data.room import find_room
 from geounet.training.data.sources import Reading, Source, SourceReader
 from geounet.training.holdout.footprints import Area
@@ -90,16 +90,28 @@ def test_small_scenes_are_mirrored(make_source):
     assert (chip.labels == expected[:, window.col_off : window.col_off + 64]).all()
 
 
-def test_small_rooms_show_nothing_but_themselves(make_source):
-    source, image, _ = make_source()
-    hole = Window(row_off=0, col_off=0, height=90, width=100)
+@pytest.mark.parametrize(("context", "overscan"), [(0, 0), (5, 9)])
+def test_chips_cover_up_what_is_held_out_and_learn_nothing_near_it(make_source, context, overscan):
+    source, image, labels = make_source()
+    held_out = Window(row_off=30, col_off=4, height=40, width=66)  # mirrored beyond column 0, too
+    guard = held_out.pad(6)
+    room = find_room(0, source.area.window, [guard], 32, hidden=[held_out])
+    plan = ChipPlan((room,), 32, context, seed=0, overscan=overscan)
+    hidden, near = (find_inside([one], source.area.window) for one in (held_out, guard))
+    around, known = context + overscan, (image != 17).all(axis=0)
+    valid = np.pad(known & ~hidden, around, mode="reflect")
+    expected = np.pad(np.where(near | ~known, 255, labels), around, constant_values=255)
+    seen = 0
     with SourceReader([source], READING) as reader:
-        chip = read_chip(
-            reader, plan_of(source, chip=64, holes=[hole]), (1, 0), make_lookup([0, 3, 7])
-        )
-    assert chip.labels.shape == (64, 64)
-    assert np.isin(chip.image, image[:, :, 100:]).all()
-    assert not np.isin(chip.image, image[:, :, :100]).any()
+        for index in range(40):
+            chip = read_chip(reader, plan, (1, index), np.arange(256, dtype=np.uint8))
+            ((_, window), *_) = plan.windows(1, index)
+            rows, cols = (slice(s.start, s.stop + 2 * around) for s in window.slices())
+            assert (chip.valid == valid[rows, cols]).all()
+            inner = slice(context, 32 + 2 * around - context)
+            assert (chip.labels == expected[rows, cols][inner, inner]).all()
+            seen += int(not chip.valid.all())
+    assert seen > 5
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])

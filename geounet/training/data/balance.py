@@ -1,6 +1,6 @@
 """Which pixels chips are centred on, so that what is rare is seen often: `--balance`.
 
-* none: chips lie anywhere in the training pixels, uniformly.
+* none: the centre is any training pixel, each with the same chance.
 * class: the centre is of each class with the same chance, and of a class each pixel with the same.
   So as not to show one place again and again, no class is the centre more than `OVERSAMPLING` times
   as often as chips of `none` would show the cells that it is in (neighbouring cells counted as if
@@ -10,7 +10,7 @@
   as the training pixels show them; the background has none.
 
 A scene's weight scales the chance of its pixels or instances against those of other scenes. Where a
-chip centred on a pixel would leave the training pixels, it is moved as far as need be.
+chip centred on a pixel would leave the scene's area, it is moved as far as need be.
 """
 
 from __future__ import annotations
@@ -22,9 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geounet.errors import InputError
-from geounet.raster import Window
 from geounet.training.data.content import Content, Numbering
-from geounet.training.data.room import Room
 from geounet.training.data.sources import SourceReader
 
 OVERSAMPLING = 10
@@ -132,21 +130,3 @@ def fill_equally(limits: NDArray[np.float64]) -> NDArray[np.float64]:
     first = int(np.argmax(ascending >= level))
     equal: NDArray[np.float64] = np.minimum(limits, level[first])
     return equal
-
-
-def centre_window(room: Room, row: int, col: int) -> Window | None:
-    """The window of a room that has a pixel most nearly in its middle; None: none shows it."""
-    height, width = room.shape
-    wanted = row - height // 2, col - width // 2
-    starts = [
-        (
-            min(max(wanted[0], origin.row_off), origin.row_end - 1),
-            min(max(wanted[1], origin.col_off), origin.col_end - 1),
-        )
-        for origin in room.origins
-    ]
-    shown = [s for s in starts if 0 <= row - s[0] < height and 0 <= col - s[1] < width]
-    if not shown:
-        return None
-    start = min(shown, key=lambda s: (s[0] - wanted[0]) ** 2 + (s[1] - wanted[1]) ** 2)
-    return Window(row_off=start[0], col_off=start[1], height=height, width=width)

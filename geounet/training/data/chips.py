@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from geounet.classes import NODATA
 from geounet.inference import interleave, threaded
 from geounet.raster import Window, mirror_indices
-from geounet.training.data.balance import Anchors, centre_window
+from geounet.training.data.balance import Anchors
 from geounet.training.data.room import Room
 from geounet.training.data.sources import Reading, Source, SourceReader
 from geounet.training.loss.border_weights import weigh_borders
@@ -84,13 +84,11 @@ class ChipPlan:
     def _centre(
         self, anchors: Anchors, reader: SourceReader, rng: np.random.Generator
     ) -> Iterator[tuple[Room, Window]]:
-        """Windows around pixels that are drawn, as far as the rooms have such."""
+        """Windows around pixels that are drawn."""
         rooms = {room.scene: room for room in self.rooms}
         for _ in range(ATTEMPTS):
             scene, row, col = anchors.draw(reader, rng)
-            window = centre_window(rooms[scene], row, col)
-            if window is not None:
-                yield rooms[scene], window
+            yield rooms[scene], rooms[scene].window_around(row, col)
 
     @cached_property
     def _shares(self) -> NDArray[np.float64]:
@@ -185,7 +183,7 @@ class ChipStream:
 def read_chip(
     reader: SourceReader, plan: ChipPlan, number: tuple[int, int], channels: NDArray[np.uint8]
 ) -> Chip:
-    """Read the chip (epoch, index); where its room is smaller than a chip, mirror it there.
+    """Read the chip (epoch, index); where the area is smaller than a chip, mirror it there.
 
     Args:
         reader: of the calling thread.
@@ -246,12 +244,11 @@ def _read_window(
     labelled = _make_window(rows.label_span, cols.label_span)
     around = _make_window(rows.image_span, cols.image_span)
     sample = reader.read(room.scene, labelled, around)
-    labels = sample.labels
-    if labelled != window:
-        labels = np.where(find_inside(room.pieces, labelled), labels, np.uint8(NODATA))
+    labels = np.where(find_inside(room.pieces, labelled), sample.labels, np.uint8(NODATA))
+    valid = sample.valid & ~_find_hidden(room, around, reader.open(room.scene)[0].grid.shape)
     return Chip(
         image=_take(sample.image, rows.image, cols.image),
-        valid=_take(sample.valid, rows.image, cols.image),
+        valid=_take(valid, rows.image, cols.image),
         labels=channels[_take(labels, rows.labels, cols.labels)],
     )
 
@@ -281,8 +278,20 @@ def find_inside(pieces: Iterable[Window], window: Window) -> NDArray[np.bool_]:
     inside = np.zeros(window.shape, bool)
     for piece in pieces:
         common = piece.intersect(window)
-        inside[common.relative_to(window).slices()] = True
+        if common.area:
+            inside[common.relative_to(window).slices()] = True
     return inside
+
+
+def _find_hidden(room: Room, window: Window, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which pixels of a window show what is hidden, also mirrored at the edge of the scene."""
+    rows = mirror_indices(window.row_off, window.row_end, shape[0])[:, None]
+    cols = mirror_indices(window.col_off, window.col_end, shape[1])
+    found = np.zeros(window.shape, bool)
+    for one in room.hidden:
+        is_row = (one.row_off <= rows) & (rows < one.row_end)
+        found |= is_row & (one.col_off <= cols) & (cols < one.col_end)
+    return found
 
 
 def _take(array: NDArray[T], rows: NDArray[np.intp], cols: NDArray[np.intp]) -> NDArray[T]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,21 +12,22 @@ from geounet.raster import Window
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """The pixels of one scene that train, and where chips may lie in it.
+    """The pixels of one scene that train; each is the centre of a chip as often as any other.
 
     Attributes:
         scene: index of the scene.
-        pieces: disjoint windows: the area without the holes.
+        area: the window that chips lie in.
+        pieces: disjoint windows: the pixels that train.
+        hidden: windows that chips cover up: what is held out.
         shape: height and width of the windows that chips are read from: the chip's, less where
-            the pieces have no room for it.
-        origins: disjoint windows of pixels. The windows of `shape` that start at one of them lie
-            in the area and touch no hole; and no other window of `shape` does.
+            the area is smaller.
     """
 
     scene: int
+    area: Window
     pieces: tuple[Window, ...]
+    hidden: tuple[Window, ...]
     shape: tuple[int, int]
-    origins: tuple[Window, ...]
 
     @property
     def pixels(self) -> int:
@@ -35,49 +35,41 @@ class Room:
         return sum(piece.area for piece in self.pieces)
 
     def window(self, number: int) -> Window:
-        """The window that starts at the `number`-th origin; they are counted round and round."""
-        ends = list(accumulate(origin.area for origin in self.origins))
+        """The window around the `number`-th pixel; they are counted round and round."""
+        ends = list(accumulate(piece.area for piece in self.pieces))
         number %= ends[-1]
         index = bisect_right(ends, number)
-        origin = self.origins[index]
-        row, col = divmod(number - (ends[index] - origin.area), origin.width)
+        piece = self.pieces[index]
+        row, col = divmod(number - (ends[index] - piece.area), piece.width)
+        return self.window_around(piece.row_off + row, piece.col_off + col)
+
+    def window_around(self, row: int, col: int) -> Window:
+        """The window that has a pixel in its middle, or as near to it as the area allows."""
+        (height, width), area = self.shape, self.area
         return Window(
-            row_off=origin.row_off + row,
-            col_off=origin.col_off + col,
-            height=self.shape[0],
-            width=self.shape[1],
+            row_off=min(max(row - height // 2, area.row_off), area.row_end - height),
+            col_off=min(max(col - width // 2, area.col_off), area.col_end - width),
+            height=height,
+            width=width,
         )
 
 
-def find_room(scene: int, area: Window, holes: Sequence[Window], chip: int) -> Room | None:
-    """The room for chips of side `chip` in an area; None if the holes cover it."""
+def find_room(
+    scene: int, area: Window, holes: Iterable[Window], chip: int, hidden: Sequence[Window] = ()
+) -> Room | None:
+    """The room for chips of side `chip` in an area; None if the holes cover it.
+
+    Args:
+        scene: index of the scene.
+        area: pixels of it.
+        holes: pixels that do not train.
+        chip: side of the chips in pixels.
+        hidden: pixels that chips must not show.
+    """
     pieces = subtract(area, holes)
     if not pieces:
         return None
-    shapes = sorted({_fit(chip, piece) for piece in pieces}, key=math.prod, reverse=True)
-    # a chip may fit where no single piece has room for it; each piece has room for its own shape
-    tried = ((shape, find_origins(area, holes, shape)) for shape in (_fit(chip, area), *shapes))
-    shape, origins = next((shape, origins) for shape, origins in tried if origins)
-    return Room(scene, pieces, shape, origins)
-
-
-def find_origins(
-    area: Window, holes: Iterable[Window], shape: tuple[int, int]
-) -> tuple[Window, ...]:
-    """Where a window of `shape` can start so that it lies in `area` and touches no hole.
-
-    Disjoint windows: `p` is in one of them  <=>  the window of `shape` from `p` is such a window.
-    """
-    height, width = shape
-    starts = span(area.row_off, area.col_off, area.row_end - height, area.col_end - width)
-    touching = (
-        span(
-            hole.row_off - height + 1, hole.col_off - width + 1, hole.row_end - 1, hole.col_end - 1
-        )
-        for hole in holes
-        if hole.area
-    )
-    return subtract(starts, touching)
+    return Room(scene, area, pieces, tuple(hidden), (min(chip, area.height), min(chip, area.width)))
 
 
 def subtract(window: Window, holes: Iterable[Window]) -> tuple[Window, ...]:
@@ -96,10 +88,6 @@ def span(row_off: int, col_off: int, last_row: int, last_col: int) -> Window:
         height=max(0, last_row - row_off + 1),
         width=max(0, last_col - col_off + 1),
     )
-
-
-def _fit(chip: int, window: Window) -> tuple[int, int]:
-    return min(chip, window.height), min(chip, window.width)
 
 
 def _cut_out(piece: Window, hole: Window) -> Iterator[Window]:

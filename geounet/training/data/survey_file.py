@@ -131,9 +131,9 @@ def _list_files(paths: Iterable[Path]) -> Iterable[list[Any]]:
 
 
 def _make_room(room: Mapping[str, Any]) -> Room:
-    pieces, origins = (tuple(Window(**w) for w in room[name]) for name in ("pieces", "origins"))
+    pieces, hidden = (tuple(Window(**w) for w in room[name]) for name in ("pieces", "hidden"))
     height, width = room["shape"]
-    return Room(room["scene"], pieces, (height, width), origins)
+    return Room(room["scene"], Window(**room["area"]), pieces, hidden, (height, width))
 
 
 def _make_block(block: Mapping[str, Any]) -> Block:

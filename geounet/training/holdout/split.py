@@ -1,9 +1,10 @@
 """Which pixels train and which validate: blocks in space, with a guard between. Pure geometry.
 
-Random pixels or chips would leak: neighbours look alike. So whole blocks are held out, and nothing
-that touches a held-out block grown by the guard is ever trained on, in the block's own scene or in
-any other that covers the same ground. Of many ways to choose blocks, that is taken which shows the
-classes most nearly in the shares that they have everywhere.
+Random pixels or chips would leak: neighbours look alike. So whole blocks are held out, and no pixel
+of a held-out block grown by the guard is ever trained on, in the block's own scene or in any other
+that covers the same ground. Chips may reach into the guard, where nothing has a label, and into a
+block, which they show as if it had no data. Of many ways to choose blocks, that is taken which
+shows the classes most nearly in the shares that they have everywhere.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ MAX_VALIDATION_PIXELS = 4096 * 4096
 class Split:
     """Which pixels train and which validate.
 
-    No pixel of a room is within `guard` pixels of a validation block.
+    No pixel that trains is within `guard` pixels of a validation block.
 
     Attributes:
         training: room for chips, at most one for each scene.
@@ -142,10 +143,13 @@ def _find_rooms(
 ) -> tuple[Room, ...]:
     footprints = Footprints(areas)
     holes: list[list[Window]] = [[] for _ in areas]
+    hidden: list[list[Window]] = [[] for _ in areas]
     for area in held_out:
         for scene, hole in footprints.find(area, guard):
             holes[scene].append(hole)
-    rooms = (find_room(i, area.window, holes[i], chip) for i, area in enumerate(areas))
+        for scene, block in footprints.find(area, 0):
+            hidden[scene].append(block)
+    rooms = (find_room(i, area.window, holes[i], chip, hidden[i]) for i, area in enumerate(areas))
     return tuple(room for room in rooms if room is not None)
 
 
