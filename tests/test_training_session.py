@@ -293,8 +293,8 @@ def test_the_papers_unpadded_network_trains(pair, tmp_path):
 
 
 def test_time_is_kept(pair, tmp_path):
-    summary = learn(*pair, tmp_path / "run", epochs=10_000, max_time_min=3 / 60)
-    assert summary.elapsed_s < 12  # the report too, on a busy machine
+    summary = learn(*pair, tmp_path / "run", epochs=10_000, max_time_min=8 / 60)
+    assert summary.elapsed_s < 17  # the report too, on a busy machine
     assert summary.epochs < 10_000
     rates = np.genfromtxt(tmp_path / "run" / "history.csv", delimiter=",", names=True)["lr"]
     assert rates.flat[-1] < 0.1 * summary.lr  # it came down in time, were it in one epoch

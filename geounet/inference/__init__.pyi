@@ -17,6 +17,7 @@ from .engines.starting import start_engine as start_engine
 from .export_windows import Sample as Sample
 from .export_windows import read_samples as read_samples
 from .options import PredictOptions as PredictOptions
+from .planning.fit import PIXEL_SIZE_TOLERANCE as PIXEL_SIZE_TOLERANCE
 from .planning.fit import check_fit as check_fit
 from .planning.fit import find_order as find_order
 from .planning.outlook import Outlook as Outlook

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import statistics as stats
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from geounet.classes import ClassInfo
-from geounet.errors import InputError
 from geounet.models import Geometry
 from geounet.progress import ProgressCallback
+from geounet.training.data.agreement import find_common, require_apart
 from geounet.training.data.balance import Anchors, make_anchors
 from geounet.training.data.chips import ChipPlan
 from geounet.training.data.content import plan_numbering
@@ -31,7 +30,6 @@ from geounet.vector import (
     is_vectors,
     resolve_legend,
 )
-from geounet.wording import counted
 
 
 @dataclass(frozen=True)
@@ -42,10 +40,11 @@ class Inputs:
         sources: images with labels to train on.
         validation_sources: those that validation blocks are cut from; may be the same.
         test_sources: those that the model is measured on at the end; may be none.
-        reading: how to read them.
+        reading: how to read those to train on.
+        validation_reading: how to read the others: without gaps that only border weights need.
         band_names: of the model's bands, as far as all images agree.
         dtype: of all images.
-        pixel_size_m: median side of a pixel on the ground; None if no image has a CRS.
+        pixel_size_m: side of a pixel on the ground, the median; None if no image has a CRS.
         notes: which images are left out, and how the labels are understood.
     """
 
@@ -53,6 +52,7 @@ class Inputs:
     validation_sources: tuple[Source, ...]
     test_sources: tuple[Source, ...]
     reading: Reading
+    validation_reading: Reading
     band_names: tuple[str | None, ...]
     dtype: np.dtype[np.generic]
     pixel_size_m: float | None
@@ -108,18 +108,22 @@ def find_inputs(
     parts = (dataset.training, dataset.validation, dataset.test)
     found = [_find_part(pairs, options) for pairs in parts]
     training, validation, test = (sources for sources, _ in found)
+    require_apart(training, test)
     everything = [*training, *validation, *test]
     legend = _find_legend(everything, options)
-    names, dtype = _check_bands(everything)
+    common = find_common(everything, len(training), are_chosen=options.bands is not None)
+    reading = Reading(options.bands, legend.classes, legend.options)
+    truth = replace(legend.options, separate_px=options.label_options.separate_px)
     return Inputs(
         sources=training,
         validation_sources=validation or training,
         test_sources=test,
-        reading=Reading(options.bands, legend.classes, legend.options),
-        band_names=names,
-        dtype=dtype,
-        pixel_size_m=_find_pixel_size(training),
-        notes=(*(note for _, notes in found for note in notes), *legend.notes),
+        reading=reading,
+        validation_reading=replace(reading, label_options=truth),
+        band_names=common.names,
+        dtype=common.dtype,
+        pixel_size_m=common.pixel_size_m,
+        notes=(*(note for _, notes in found for note in notes), *legend.notes, *common.notes),
     )
 
 
@@ -130,12 +134,6 @@ def _find_part(
         return (), []
     sources, notes = find_sources(pairs, options.bbox, options.aoi, options.bands)
     return tuple(sources), notes
-
-
-def _find_pixel_size(sources: Sequence[Source]) -> float | None:
-    """Median side of a pixel on the ground."""
-    sizes = [size for s in sources if (size := s.area.grid.pixel_size_m) is not None]
-    return stats.median(sizes) if sizes else None
 
 
 def prepare_task(
@@ -228,24 +226,3 @@ def _find_legend(sources: Sequence[Source], options: TrainOptions) -> Legend:
     labels = [source.labels for source in sources]
     grids = [source.area.grid for source in sources]
     return resolve_legend(options.classes, labels, grids, options.labelling)
-
-
-def _check_bands(
-    sources: Sequence[Source],
-) -> tuple[tuple[str | None, ...], np.dtype[np.generic]]:
-    """Names and dtype of the bands that all images share."""
-    found = [source.bands for source in sources if source.bands is not None]
-    names, dtype = found[0]
-    for source, (other_names, other_dtype) in zip(sources, found, strict=True):
-        if len(other_names) != len(names):
-            raise InputError(
-                f"{source.image} has {counted(len(other_names), 'band')}, {sources[0].image} has "
-                f"{len(names)}; choose the same ones with --bands"
-            )
-        if other_dtype != dtype:
-            raise InputError(
-                f"{source.image} is {other_dtype}, {sources[0].image} is {dtype}: their values "
-                "mean different things; scale and convert them alike"
-            )
-    agreed = zip(*(other_names for other_names, _ in found), strict=True)
-    return tuple(set(n).pop() if len(set(n)) == 1 else None for n in agreed), dtype

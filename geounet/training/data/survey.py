@@ -96,9 +96,10 @@ def _split(
 ) -> tuple[Split, NDArray[np.int64]]:
     """The split, and the pixels of each value in its validation blocks (blocks, 255)."""
     areas = [source.area for source in inputs.sources]
+    tested = [source.area for source in inputs.test_sources]
     if not inputs.has_own_validation:
         plan = SplitPlan(options.chip, geometry.margin, options.val_fraction, options.seed)
-        split = split_areas(areas, plan, lambda block: _read_labels(reader, block))
+        split = split_areas(areas, plan, lambda block: _read_labels(reader, block), tested)
         return split, _count(reader, split.validation)
     held_out = [source.area for source in inputs.validation_sources]
     blocks = tuple(cut_blocks([Block(i, area.window) for i, area in enumerate(held_out)]))
@@ -108,7 +109,7 @@ def _split(
             f"{inputs.validation_sources[0].image}: no pixel of the validation images is labelled "
             "and has data; check --val-labels"
         )
-    rooms = hold_out(areas, held_out, options.chip, geometry.margin)
+    rooms = hold_out(areas, [*held_out, *tested], options.chip, geometry.margin)
     return Split(rooms, blocks, geometry.margin), counts
 
 

@@ -72,7 +72,9 @@ class SplitPlan:
     seed: int
 
 
-def split_areas(areas: Sequence[Area], plan: SplitPlan, find_labels: FindLabels) -> Split:
+def split_areas(
+    areas: Sequence[Area], plan: SplitPlan, find_labels: FindLabels, tested: Sequence[Area] = ()
+) -> Split:
     """Hold out blocks spread over the areas, and train on what is left.
 
     What counts is useful pixels: the fraction is one of them, and both parts have some. A block is
@@ -85,6 +87,7 @@ def split_areas(areas: Sequence[Area], plan: SplitPlan, find_labels: FindLabels)
         areas: one for each scene.
         plan: how to split.
         find_labels: the classes of a block's pixels; of large areas asked of few blocks.
+        tested: other areas that are not to be trained on.
 
     Raises:
         InputError: the areas are too small, or too empty, to leave both parts.
@@ -103,10 +106,10 @@ def split_areas(areas: Sequence[Area], plan: SplitPlan, find_labels: FindLabels)
     if len(blocks) * census.block_share * plan.fraction >= 1:
         target = min(plan.fraction * census.share * pixels, MAX_VALIDATION_PIXELS)
         chosen = choose_alike(census, target, rng)
-        if split := _split_at(areas, chosen, plan, find_labels):
+        if split := _split_at(areas, chosen, plan, find_labels, tested):
             return split
     chosen = choose_strips(areas, plan.fraction, find_labels, rng)
-    if split := _split_at(areas, chosen, plan, find_labels):
+    if split := _split_at(areas, chosen, plan, find_labels, tested):
         return split
     raise InputError(
         f"there is nothing to validate on: what is labelled in {len(areas)} scene(s) with {pixels} "
@@ -122,7 +125,7 @@ def hold_out(
 
     Args:
         areas: one for each training scene.
-        held_out: cut from these scenes or from others.
+        held_out: to validate or test on, cut from these scenes or from others.
         chip: side of the chips in pixels.
         guard: pixels of the training scenes.
 
@@ -132,7 +135,7 @@ def hold_out(
     training = _find_rooms(areas, held_out, chip, guard)
     if not training:
         raise InputError(
-            f"there is nothing to train on: validation and {guard} pixels around it take all "
+            f"there is nothing to train on: what is held out and {guard} pixels around it are all "
             f"{count_pixels(areas)} pixels; give other --val-images or a smaller --val-fraction"
         )
     return training
@@ -154,15 +157,19 @@ def _find_rooms(
 
 
 def _split_at(
-    areas: Sequence[Area], chosen: Sequence[Block], plan: SplitPlan, find_labels: FindLabels
+    areas: Sequence[Area],
+    chosen: Sequence[Block],
+    plan: SplitPlan,
+    find_labels: FindLabels,
+    tested: Sequence[Area],
 ) -> Split | None:
     """The split that holds out these blocks; None if nothing useful is held out or left."""
     if not chosen:
         return None
     narrowest = min(min(block.window.shape) for block in chosen)
     guard = min(plan.margin, narrowest // 4)
-    held_out = (replace(areas[block.scene], window=block.window) for block in chosen)
-    rooms = _find_rooms(areas, held_out, plan.chip, guard)
+    held_out = [replace(areas[block.scene], window=block.window) for block in chosen]
+    rooms = _find_rooms(areas, [*held_out, *tested], plan.chip, guard)
     left = (
         Block(room.scene, window)
         for room in rooms

@@ -51,6 +51,7 @@ def check_same_inputs(folder: Path, given: Mapping[str, Any], saved: Mapping[str
     """
     for key, what in (
         ("scenes", "images or labels"),
+        ("other_scenes", "images or labels to validate or test on"),
         ("classes", "classes"),
         ("split", "pixels that train and validate"),
         ("statistics", "pixel values or labels"),

@@ -44,7 +44,7 @@ def train_epochs(run: Run, progress: ProgressCallback, stop: Event) -> Iterator[
     )
     with (
         closing(read) as batches,
-        SourceReader(inputs.validation_sources, inputs.reading) as reader,
+        SourceReader(inputs.validation_sources, inputs.validation_reading) as reader,
     ):
         steps = zip(*[batches] * options.accumulate, strict=True)
         evaluate = partial(_evaluate, run, reader)

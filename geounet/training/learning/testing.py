@@ -25,7 +25,7 @@ def measure_test(
     model = load_model(model_path)
     engine = make_engine(model.network, model.spec, runtime)
     blocks = list(cut_blocks([Block(i, source.area.window) for i, source in enumerate(sources)]))
-    with SourceReader(sources, task.inputs.reading) as reader:
+    with SourceReader(sources, task.inputs.validation_reading) as reader:
         return validate(
             engine,
             reader,

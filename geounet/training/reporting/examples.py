@@ -24,7 +24,7 @@ def draw_validation(model_path: Path, task: Task, runtime: Runtime) -> Figure:
     model = load_model(model_path)
     engine = make_engine(model.network, model.spec, runtime)
     examples = []
-    with SourceReader(task.inputs.validation_sources, task.inputs.reading) as reader:
+    with SourceReader(task.inputs.validation_sources, task.inputs.validation_reading) as reader:
         for block in choose_windows(task.split.validation):
             sample = reader.read(block.scene, block.window)
             mask = predict_window(engine, reader.open(block.scene)[0], block.window)

@@ -67,7 +67,7 @@ def review_model(model_path: Path, task: Task, runtime: Runtime) -> Review:
     model = load_model(model_path)
     engine = make_engine(model.network, model.spec, runtime)
     matrix = ConfusionMatrix(model.spec.classes)
-    with SourceReader(task.inputs.validation_sources, task.inputs.reading) as reader:
+    with SourceReader(task.inputs.validation_sources, task.inputs.validation_reading) as reader:
         views = list(_compare(engine, reader, task.split.validation, matrix))
         best, worst = choose_views(views)
         pictures = tuple(_picture(engine, reader, view.block) for view in (*best, *worst))
