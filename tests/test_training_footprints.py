@@ -70,3 +70,18 @@ def test_scenes_of_another_crs_are_found():
 def test_areas_without_pixels_are_never_found():
     empty = Area("a", grid(0, 0), Window(row_off=0, col_off=0, height=0, width=0))
     assert not list(Footprints([empty]).find(whole("a", grid(0, 0)), guard=10))
+
+
+@pytest.mark.parametrize("west", [179.96, -180.0])
+def test_scenes_on_either_side_of_the_180th_meridian_are_found(west):
+    utm = CRS.from_epsg(32601)
+    x, y = Transformer.from_crs(4326, utm, always_xy=True).transform(180, 50)
+    transform = Affine(10, 0, x - 1000, 0, -10, y + 1000)
+    across = whole("utm", Grid(height=200, width=200, transform=transform, crs=utm))
+    degrees = Affine(2e-4, 0, west, 0, -2e-4, 50.02)
+    side = whole("degrees", Grid(height=200, width=200, transform=degrees, crs=CRS.from_epsg(4326)))
+    ((_, window),) = Footprints([side]).find(across, guard=0)
+    shown = window.intersect(side.window)
+    # a degree is 71.7 km there; and some for the turned corners
+    assert shown.width == pytest.approx(1000 / 71_700 / 2e-4, abs=6)
+    assert shown.col_off == (0 if west < 0 else 200 - shown.width)

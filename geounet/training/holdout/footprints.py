@@ -57,11 +57,11 @@ class Footprints:
         if area.grid.crs is None:
             return
         for crs in self._by_crs:
-            bounds = _project(area.grid.bounds(area.window), area.grid.crs, crs)
-            others = (i for i in self._near(bounds, crs, guard) if i not in same_file)
-            yield from self._cut(
-                (i, _window_around(bounds, self.areas[i].grid).pad(guard)) for i in others
-            )
+            for bounds in _project(area.grid.bounds(area.window), area.grid.crs, crs):
+                others = (i for i in self._near(bounds, crs, guard) if i not in same_file)
+                yield from self._cut(
+                    (i, _window_around(bounds, self.areas[i].grid).pad(guard)) for i in others
+                )
 
     def _cut(self, found: Iterable[tuple[int, Window]]) -> Iterator[tuple[int, Window]]:
         return ((i, window) for i, window in found if window.intersect(self.areas[i].window).area)
@@ -95,11 +95,14 @@ def _window_around(bounds: Bounds, grid: Grid) -> Window:
     )
 
 
-def _project(bounds: Bounds, source: CRS, target: CRS) -> Bounds:
+def _project(bounds: Bounds, source: CRS, target: CRS) -> list[Bounds]:
+    """The bounds in another CRS; two where the 180th meridian is between."""
     if source == target:
-        return bounds
+        return [bounds]
     west, south, east, north = _transformer(source, target).transform_bounds(*bounds)
-    return west, south, east, north
+    if west <= east:
+        return [(west, south, east, north)]
+    return [(west, south, 180.0, north), (-180.0, south, east, north)]
 
 
 @lru_cache(maxsize=64)
