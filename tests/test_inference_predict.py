@@ -6,12 +6,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from networks import make_model
-from rasters import read_raster, write_raster
+from rasters import read_raster, write_raster, write_vrt
 from scipy import ndimage
 
 from geounet.classes import NODATA
 from geounet.errors import ModelError, UsageError
-from geounet.inference import PredictOptions, predict
+from geounet.inference import PredictOptions, foresee, predict
 from geounet.models import to_inference_form
 from geounet.raster import open_scene
 
@@ -224,6 +224,23 @@ def test_the_scene_is_not_overwritten(tmp_path, model):
     with pytest.raises(UsageError, match="the scene itself"):
         predict(scene, model, scene, PredictOptions(overwrite=True))
     assert scene.read_bytes() == before
+
+
+@pytest.mark.parametrize("look", [predict, foresee])
+@pytest.mark.parametrize("kind", ["mask", "scores", "polygons"])
+def test_no_file_of_the_scene_is_overwritten(tmp_path, model, kind, look):
+    """Nor one under a virtual raster, nor a scene that has the format of polygons."""
+    source = write_raster(tmp_path / "source.tif", make_pixels(20, 20))
+    scene = write_vrt(tmp_path / "outer.vrt", write_vrt(tmp_path / "inner.vrt", source))
+    outputs = {"mask": tmp_path / "mask.tif"}
+    if kind == "polygons":
+        scene = source = write_raster(tmp_path / "s.gpkg", make_pixels(20, 20), driver="GPKG")
+    outputs[kind] = source
+    before = source.read_bytes()
+    mask = outputs.pop("mask")
+    with pytest.raises(UsageError, match="is a file of the scene itself"):
+        look(scene, model, mask, PredictOptions(overwrite=True, bands=(1, 2, 3), **outputs))
+    assert source.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def foresee(
         outputs = check_outputs(image, Path(output), options)
     with prepare(image, model, options) as prepared:
         fingerprint = make_fingerprint(*prepared, options)
-        finished = find_own(outputs, fingerprint, options)
+        finished = find_own(outputs, prepared.scene, fingerprint, options)
         job = find_job(outputs["mask"], fingerprint) if outputs else None
         if job is not None:
             plan = adopt_cut(prepared.plan, job.cut, prepared.engine, options)

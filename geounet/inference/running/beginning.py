@@ -11,10 +11,10 @@ from geounet.inference.options import PredictOptions
 from geounet.inference.planning.plan import adopt_cut, describe_cut, list_parts
 from geounet.inference.running.following import refuse_polygons
 from geounet.inference.running.job import find_finished, open_job, refuse_existing
-from geounet.inference.running.preparation import ImageLike, Prepared, image_of
+from geounet.inference.running.preparation import ImageLike, Prepared, image_of, refuse_sources
 from geounet.inference.running.provenance import make_fingerprint
 from geounet.inference.running.run import Run
-from geounet.raster import FolderLock, Window
+from geounet.raster import FolderLock, SceneLike, Window
 
 
 class Outline(NamedTuple):
@@ -66,13 +66,18 @@ def outline_run(prepared: Prepared, options: PredictOptions) -> Outline:
 
 
 def find_own(
-    outputs: Mapping[str, Path], fingerprint: Mapping[str, Any], options: PredictOptions
+    outputs: Mapping[str, Path],
+    scene: SceneLike,
+    fingerprint: Mapping[str, Any],
+    options: PredictOptions,
 ) -> set[Path]:
     """The outputs that an earlier run of this job has finished; none if they are to be made anew.
 
     Raises:
-        UsageError: there are others.
+        UsageError: there are others, or files of the scene in their place.
     """
+    polygons = [] if options.polygons is None else [options.polygons]
+    refuse_sources(scene, [*outputs.values(), *polygons])
     if options.overwrite:
         return set()
     finished = find_finished(outputs.values(), fingerprint)
@@ -92,12 +97,12 @@ def begin_run(
     """Find what an earlier run has done, and begin or go on with the job.
 
     Raises:
-        UsageError: there are other outputs.
+        UsageError: there are other outputs, or files of the scene in their place.
         InputError: the parts of another run are there.
         ResourceError: it cannot be begun.
     """
     scene, models, engine, plan = prepared
-    finished = find_own(outputs, outline.fingerprint, options)
+    finished = find_own(outputs, scene, outline.fingerprint, options)
     job = open_job(lock, *outline, overwrite=options.overwrite)
     plan = adopt_cut(plan, job.cut, engine, options)
     run = Run(image_of(image, scene), scene, models, engine, plan, job, outputs)

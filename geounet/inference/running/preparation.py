@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,12 +110,27 @@ def check_outputs(image: ImageLike, output: Path, options: PredictOptions) -> di
     outputs = {kind: path for kind, path in named.items() if path is not None}
     for path in outputs.values():
         check_output(path, RASTER_SUFFIXES)
-        stored = [file for one in files if (file := find_stored(one)) is not None]
-        if any(path.exists() and path.samefile(file) for file in stored):
+        if _is_among(path, files):
             raise UsageError(f"{path} is the scene itself; choose another output")
     if len({path.absolute() for path in outputs.values()}) < len(outputs):
         raise UsageError(f"{output} is named for two outputs; choose different names")
     return outputs
+
+
+def refuse_sources(scene: SceneLike, outputs: Iterable[Path]) -> None:
+    """Refuse outputs in whose place there is a file that the scene is read from.
+
+    Raises:
+        UsageError: names one.
+    """
+    for path in outputs:
+        if _is_among(path, scene.files):
+            raise UsageError(f"{path} is a file of the scene itself; choose another output")
+
+
+def _is_among(path: Path, files: Iterable[str | Path]) -> bool:
+    stored = (file for one in files if (file := find_stored(one)) is not None)
+    return path.exists() and any(path.samefile(file) for file in stored)
 
 
 def check_polygons(scene: SceneLike, options: PredictOptions) -> None:
