@@ -525,6 +525,23 @@ def test_numbered_classes_get_a_background_if_there_is_a_value_for_it(tmp_path):
             values({"building": 0} | ({"road": 1} if options else {}), **options)
 
 
+def test_names_whose_first_has_the_number_of_polygons_are_refused(tmp_path):
+    boxes = [square(0, 0), square(20, 20)]
+    path = write_vectors(tmp_path / "v.gpkg", boxes, code=[0, 1], text=["0.5", "1"])
+
+    def names(declared, field="code", **options):
+        asked = LabelOptions(class_field=field, **options)
+        return [c.name for c in resolve_legend(declared, [path], [GRID], asked).classes]
+
+    for declared in ("road,house", "oak=road,fir=house", "0=road,1=house"):
+        with pytest.raises(UsageError, match=r"'road', a class of polygons, has its value 0; name"):
+            names(declared)
+    assert names("background,house") == ["background", "house"]
+    assert names("road,house", ignore=0) == ["road", "house"]
+    assert names("other,house", field="text") == ["other", "house"]
+    assert names("road,0") == ["road", "0"]  # a name comes before a number
+
+
 def test_background_is_outside_wherever_it_stands(tmp_path):
     path = write_vectors(tmp_path / "v.gpkg", [square(0, 0)], kind=["building"])
     for options in (LabelOptions(), LabelOptions(class_field="kind")):

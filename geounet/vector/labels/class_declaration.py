@@ -51,12 +51,16 @@ class Declaration:
         """
         classes = self.make_classes(first=1)
         if classes[0].value == 0:
-            raise UsageError(
-                f"no class is named {BACKGROUND!r}, and {classes[0].name!r}, a class of polygons, "
-                f"has its value 0; name the class outside of all polygons {BACKGROUND!r}, or leave "
-                "0 free"
-            )
+            raise refuse_zero(classes[0])
         return check_classes([ClassInfo(0, BACKGROUND, _default(0)), *classes])
+
+
+def refuse_zero(first: ClassInfo) -> UsageError:
+    """The error that says that a class of polygons has the value of what is outside of them."""
+    return UsageError(
+        f"no class is named {BACKGROUND!r}, and {first.name!r}, a class of polygons, has its value "
+        f"0; name the class outside of all polygons {BACKGROUND!r}, or leave 0 free"
+    )
 
 
 def parse_declaration(text: str | Path) -> Declaration:

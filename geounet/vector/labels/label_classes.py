@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,13 +12,14 @@ from pyproj import CRS
 from geounet.classes import NODATA, ClassInfo, check_classes, make_classes
 from geounet.errors import InputError, UsageError
 from geounet.raster import ClassTable, Grid, name_of, read_class_table
-from geounet.vector.labels.class_declaration import parse_declaration
+from geounet.vector.labels.class_declaration import parse_declaration, refuse_zero
 from geounet.vector.labels.grey_masks import HALF, Content, are_masks, read_content
 from geounet.vector.labels.label_keys import (
     format_code,
     ignored_numbers,
     number_keys,
     order_halves,
+    text_keys,
     to_code,
 )
 from geounet.vector.labels.label_options import LabelOptions
@@ -123,12 +124,29 @@ def _declare(
     if options.class_field is None:
         needs_background = len(classes) == 1
     else:
-        first = classes[0]
-        texts = {first.name, *(label for label, name in options.mapping if name == first.name)}
-        texts |= {str(first.value)} if declaration.is_numbered else set()
-        is_found = bool(texts & _find_texts(sources, grids, options))
-        needs_background = is_found or first.value > 0
+        found = _find_texts(sources, grids, options)
+        is_found = _occurs_first(found, classes, options, is_numbered=declaration.is_numbered)
+        needs_background = is_found or classes[0].value > 0
     return (declaration.with_background() if needs_background else classes), options
+
+
+def _occurs_first(
+    found: Set[str], classes: Sequence[ClassInfo], options: LabelOptions, *, is_numbered: bool
+) -> bool:
+    """Whether the first class occurs among the texts of a class column.
+
+    Raises:
+        UsageError: only its number does, and it has that from its place: a background before it
+            would give the number to another class.
+    """
+    first = classes[0]
+    number = str(first.value)
+    texts = {first.name, *(label for label, name in options.mapping if name == first.name)}
+    if texts & found or (is_numbered and number in found):
+        return True
+    if number in found and text_keys(classes, options).get(number) == first.value:
+        raise refuse_zero(first)
+    return False
 
 
 def _find_threshold(
