@@ -289,6 +289,21 @@ def test_class_columns_that_do_not_fit_are_refused(tmp_path):
     refuses(r"which column holds the class", path, classes=make_classes("abc"))
 
 
+@pytest.mark.parametrize("values", [[["a", "b"], ["a"]], [[1, 2], None], [{"a": 1}, None]])
+def test_class_columns_of_lists_are_refused(tmp_path, values):
+    frame = gpd.GeoSeries([square(0, 0), square(20, 0)], crs=UTM_CRS).to_crs(4326)
+    content = json.loads(frame.to_json())
+    for feature, value in zip(content["features"], values, strict=True):
+        feature["properties"] = {"kind": value}
+    path = tmp_path / "v.geojson"
+    path.write_text(json.dumps(content))
+    match = r"v\.geojson holds lists in column 'kind'; labels have one class per feature"
+    refuses(match, path, class_field="kind")
+    for declared in (None, "a,b"):
+        with pytest.raises(InputError, match=match):
+            resolve_legend(declared, [path], [GRID], LabelOptions(class_field="kind"))
+
+
 def test_layer_is_chosen_by_name(tmp_path):
     path = write_vectors(tmp_path / "v.gpkg", [square(0, 0)])
     gpd.GeoDataFrame(geometry=[square(30, 30)], crs=UTM_CRS).to_file(path, layer="more")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyogrio
 from geopandas import GeoDataFrame
 from pyproj import CRS
@@ -70,7 +71,7 @@ def read_class_column(
     """Distinct values of the class column, missing ones left out; all, or those in bounds.
 
     Raises:
-        InputError: the file cannot be used, or has no such column.
+        InputError: the file cannot be used, has no such column, or lists in it.
     """
     column = str(options.class_field)
     source = open_vectors(path, may_be_empty=True)
@@ -81,6 +82,7 @@ def read_class_column(
     frame = pyogrio.read_dataframe(
         source.path, layer=source.layer, columns=[column], bbox=box, read_geometry=False
     )
+    _refuse_lists(frame[column], source)
     return list(frame[column].dropna().unique())
 
 
@@ -105,9 +107,19 @@ def _require_classes(frame: GeoDataFrame, source: VectorSource, options: LabelOp
     if options.class_field is None:
         return
     values = frame[options.class_field]
+    _refuse_lists(values, source)
     missing = int((values.isna() | (values.astype(str).str.strip() == "")).sum())
     if missing:
         raise InputError(
             f"{source} has no value in column {options.class_field!r} for {missing} of "
             f"{counted(len(frame), 'shape')}; fill them in or delete them"
+        )
+
+
+def _refuse_lists(column: pd.Series, source: VectorSource) -> None:
+    """Nothing, unless a feature has several values in one column, as JSON allows."""
+    if column.dtype == object and any(isinstance(v, list | dict | np.ndarray) for v in column):
+        raise InputError(
+            f"{source} holds lists in column {column.name!r}; labels have one class per feature: "
+            "write one number or text"
         )
