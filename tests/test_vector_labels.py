@@ -578,7 +578,9 @@ def test_classes_as_the_user_writes_them(tmp_path):
     for text in ("a,,b", "a,a"):
         with pytest.raises(UsageError):
             parse_classes(text)
-    for content in ("{", "{}", "[1]", '[{"name": "x"}]', '{"a": 1}'):
+    item = '[{"value": %s, "name": "x", "labels": %s}]'
+    unusable = [item % pair for pair in (("1e400", "[]"), ("NaN", "[]"), (1, '"12"'), (1, 12))]
+    for content in ("{", "{}", "[1]", '[{"name": "x"}]', '{"a": 1}', *unusable):
         file.write_text(content)
         with pytest.raises((InputError, UsageError), match=r"c\.json|there is no class"):
             parse_classes(str(file))

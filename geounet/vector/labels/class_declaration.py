@@ -137,7 +137,7 @@ def _read_file(path: Path) -> Declaration:
         raise InputError(f"{path} cannot be read ({error.strerror}); check the path") from error
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise InputError(
             f"{path} is not a list of classes ({' '.join(str(error).split())}); "
             'write [{"value": 0, "name": "background", "colour": "#d9d9d9"}, ...]'
@@ -156,7 +156,7 @@ def _read_class(item: Mapping[str, Any]) -> ClassInfo:
 
 def _read_labels(items: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     """What labels hold; a class that does not say it means its value, or its colour, as others."""
-    given = [(str(label), str(i["name"])) for i in items for label in i.get("labels", ())]
+    given = [(str(label), str(i["name"])) for i in items for label in _list_labels(i)]
     yield from given
     named = {name for _, name in given}
     for item in (i for i in items if str(i["name"]) not in named):
@@ -164,6 +164,13 @@ def _read_labels(items: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]
             yield str(int(item["value"])), str(item["name"])
         if any(is_colour(label) for label, _ in given):
             yield _read_class(item).colour, str(item["name"])
+
+
+def _list_labels(item: Mapping[str, Any]) -> Sequence[object]:
+    labels = item.get("labels", [])
+    if not isinstance(labels, list):  # the letters of a text would be labels, too
+        raise TypeError(f"the labels {labels!r} of {item['name']!r} are not a list")
+    return labels
 
 
 def _default(value: int) -> str:
