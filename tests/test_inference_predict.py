@@ -1,5 +1,7 @@
 """The tiling never shows: every mask equals the network run untiled on the mirrored scene."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -224,6 +226,16 @@ def test_the_scene_is_not_overwritten(tmp_path, model):
     with pytest.raises(UsageError, match="the scene itself"):
         predict(scene, model, scene, PredictOptions(overwrite=True))
     assert scene.read_bytes() == before
+
+
+def test_two_outputs_of_one_path_are_refused(tmp_path, model, monkeypatch):
+    scene = write_raster(tmp_path / "scene.tif", make_pixels(20, 20))
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for name in ("mask.tif", "sub/../mask.tif", "link/mask.tif"):
+        with pytest.raises(UsageError, match="named for two outputs"):
+            predict(scene, model, "mask.tif", PredictOptions(confidence=Path(name)))
 
 
 @pytest.mark.parametrize("look", [predict, foresee])

@@ -112,7 +112,7 @@ def check_outputs(image: ImageLike, output: Path, options: PredictOptions) -> di
         check_output(path, RASTER_SUFFIXES)
         if _is_among(path, files):
             raise UsageError(f"{path} is the scene itself; choose another output")
-    if len({path.absolute() for path in outputs.values()}) < len(outputs):
+    if len({path.parent.resolve() / path.name for path in outputs.values()}) < len(outputs):
         raise UsageError(f"{output} is named for two outputs; choose different names")
     return outputs
 
