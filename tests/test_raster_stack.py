@@ -72,6 +72,28 @@ def test_no_such_band(tmp_path, pixels):
         open_stack(files, (1, 4))
 
 
+@pytest.mark.parametrize("columns", [0, 0.5])
+def test_bands_are_counted_through_alphas(tmp_path, columns):
+    """A uint8 GeoTIFF of four bands calls the last one alpha, whatever it is."""
+    pixels = np.random.default_rng(1).integers(1, 255, (4, 40, 60), np.uint8)
+    files = [
+        write_raster(tmp_path / "dsm.tif", pixels[0]),
+        write_raster(tmp_path / "rgbn.tif", pixels, transform=shift(columns)),
+        write_raster(tmp_path / "slope.tif", pixels[1]),
+    ]
+    with open_stack(files) as stack:
+        assert stack.bands == (1, 2, 3, 4, 6)
+        whole, _ = stack.read(stack.grid.extent)
+    assert (whole[4] == pixels[1]).all()
+    with open_stack(files, (6, 5, 1)) as stack:
+        image, _ = stack.read(stack.grid.extent)
+        with open_warped(files[1], stack.grid, "bilinear", [4]) as fourth:
+            assert (image[1] == fourth.read(stack.grid.extent)[0]).all()
+    assert (image[::2] == pixels[1::-1]).all()
+    with pytest.raises(InputError, match="bands 1 to 6, not 7"):
+        open_stack(files, (1, 7))
+
+
 def shift(columns, rows=0):
     return UTM @ Affine.translation(columns, rows)
 

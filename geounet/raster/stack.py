@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from itertools import accumulate, pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geounet.errors import InputError
+from geounet.raster.dataset import open_dataset
 from geounet.raster.grid import Grid
 from geounet.raster.scene import Origin, Scene, open_scene
 from geounet.raster.warping import open_warped
@@ -79,7 +81,7 @@ class Stack:
     Attributes:
         path: names of the files, for messages.
         grid: of the first.
-        bands: chosen ones of all, counted through from 1.
+        bands: chosen ones, counted from 1 through all bands of all files.
         dtype: smallest type that holds all of them.
         band_names: the files' descriptions.
         notes: files that cover only a share of the first one.
@@ -88,13 +90,14 @@ class Stack:
     def __init__(
         self,
         members: Sequence[Scene],
+        numbers: Sequence[int],
         bands: Sequence[int],
         resources: ExitStack,
         notes: Sequence[str] = (),
     ) -> None:
-        """Take over the open files, the resources that close them, and the order of bands."""
+        """Take over the open files, the numbers of their bands, and those wanted, in order."""
         self._members = tuple(members)
-        self._order = [band - 1 for band in bands]
+        self._order = [numbers.index(band) for band in bands]
         self._resources = resources.pop_all()
         self.path = " + ".join(Path(str(member.path)).name for member in members)
         self.grid = members[0].grid
@@ -149,35 +152,62 @@ def open_stack(files: Sequence[str | Path], bands: Sequence[int] | None = None) 
 
     Args:
         files: the first decides the grid.
-        bands: bands from 1, counted through all files, in the order wanted; None: all.
+        bands: bands from 1, counted through all bands of all files, in the order wanted; None: all
+            but alpha.
 
     Raises:
         InputError: a file cannot be read, or brought onto the grid, or lies elsewhere than the
             first, or there is no such band.
     """
     with ExitStack() as resources:
-        first = resources.enter_context(open_scene(files[0]))
+        starts = _count_bands(files)
+        chosen = _share_out(bands or (), starts)
+        first = resources.enter_context(open_scene(files[0], chosen[0]))
         others = [
-            resources.enter_context(open_warped(file, first.grid, "bilinear")) for file in files[1:]
+            resources.enter_context(open_warped(file, first.grid, "bilinear", own))
+            for file, own in zip(files[1:], chosen[1:], strict=True)
         ]
         members = [first, *others]
-        total = sum(member.count for member in members)
-        chosen = tuple(bands or range(1, total + 1))
-        if wrong := [band for band in chosen if not 1 <= band <= total]:
-            raise InputError(
-                f"the stack has bands 1 to {total}, not {wrong[0]}; choose others with --bands"
-            )
-        return Stack(members, chosen, resources, _compare_extents(members))
+        pairs = zip(members, starts, strict=False)
+        numbers = [start + band for member, start in pairs for band in member.bands]
+        notes = _compare_extents(members, numbers)
+        return Stack(members, numbers, bands or numbers, resources, notes)
 
 
-def _compare_extents(members: Sequence[Scene]) -> list[str]:
+def _count_bands(files: Sequence[str | Path]) -> list[int]:
+    """How many bands, alpha or not, come before each file, and in all."""
+    counts = []
+    for file in files:
+        with open_dataset(file) as dataset:
+            counts.append(dataset.count)
+    return list(accumulate(counts, initial=0))
+
+
+def _share_out(bands: Sequence[int], starts: Sequence[int]) -> list[list[int] | None]:
+    """The bands of each file by its own numbers; None if there are none of it.
+
+    Raises:
+        InputError: one is of no file.
+    """
+    if wrong := [band for band in bands if not 1 <= band <= starts[-1]]:
+        raise InputError(
+            f"the stack has bands 1 to {starts[-1]}, not {wrong[0]}; choose others with --bands"
+        )
+    return [
+        [band - start for band in bands if start < band <= stop] or None
+        for start, stop in pairwise(starts)
+    ]
+
+
+def _compare_extents(members: Sequence[Scene], numbers: Sequence[int]) -> list[str]:
     """A note on each file that leaves out some of the first one's pixels.
 
     Raises:
         InputError: one has none of them.
     """
-    first, notes, band = members[0], [], 1
+    first, notes, count = members[0], [], 0
     for member in members:
+        band = numbers[count]
         share = 1.0
         if first.grid.is_georeferenced and member is not first:
             (origin,) = member.origins  # a warped one has the first one's grid
@@ -192,5 +222,5 @@ def _compare_extents(members: Sequence[Scene]) -> list[str]:
                 f"band {band} ({member.path}) covers {100 * share:.1f} % of the first "
                 f"({first.path}); the rest is no data"
             )
-        band += member.count
+        count += member.count
     return notes
