@@ -395,6 +395,31 @@ def test_raster_refusals(tmp_path):
     refuses(r"gone\.tif does not exist", tmp_path / "gone.tif")
 
 
+def test_thresholds_are_for_greys(tmp_path):
+    mask = np.zeros((3, 60, 80), "uint8")
+    mask[:, :5] = 127
+    mask[:, 5:9] = 128
+    mask[:, 9] = 7
+    expected = (mask[0] >= 128).astype("uint8")
+    expected[9] = 255
+    path = write_raster(tmp_path / "grey.tif", mask)
+    assert (read_all(path, options=LabelOptions(threshold=128, ignore=7)) == expected).all()
+    mask[1, 20] = 255
+    path = write_raster(tmp_path / "green.tif", mask)
+    refuses(
+        r"green\.tif has the colour #00ff00 in 80 pixels \(one at row 20, column 0\), none of .*; "
+        r"a threshold is for masks of greys; .* --classes NAME=#00ff00,.* --ignore #00ff00$",
+        path, threshold=128, ignore=7,
+    )  # fmt: skip
+    expected[20] = 255
+    options = LabelOptions(threshold=128, ignore=(7, "#00ff00"))
+    assert (read_all(path, options=options) == expected).all()
+    is_data = np.ones(GRID.shape, bool)
+    is_data[20] = False
+    hidden = write_raster(tmp_path / "hidden.tif", mask, mask=is_data)
+    assert (read_all(hidden, options=LabelOptions(threshold=128, ignore=7)) == expected).all()
+
+
 def test_a_class_that_the_file_calls_nodata_is_refused(tmp_path):
     pixels = np.random.default_rng(2).integers(0, 2, GRID.shape).astype("uint8")
     path = write_raster(tmp_path / "l.tif", pixels, nodata=0)

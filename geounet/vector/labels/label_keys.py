@@ -12,6 +12,9 @@ from geounet.vector.labels.label_options import LabelOptions
 BLACK = 0
 """The colour that means "no label" of sparse labels."""
 
+GREY = 0x010101
+"""The darkest grey but black; the others are its multiples, up to 255 times."""
+
 
 def is_number(text: str) -> bool:
     """Whether a label is a whole number."""
@@ -35,7 +38,7 @@ def format_code(code: float) -> str:
 
 def is_grey(code: int) -> bool:
     """Whether the colour of such a number has no hue."""
-    return code == code % 256 * 0x010101
+    return code == code % 256 * GREY
 
 
 def order_halves(classes: Sequence[ClassInfo]) -> tuple[ClassInfo, ClassInfo]:
@@ -78,7 +81,12 @@ def colour_keys(classes: Sequence[ClassInfo], options: LabelOptions) -> dict[int
             )
     if options.sparse:
         keys.setdefault(BLACK, NODATA)
-    return keys | {to_code(label): NODATA for label in options.ignored if is_colour(label)}
+    return keys | ignored_colours(options)
+
+
+def ignored_colours(options: LabelOptions) -> dict[int, int]:
+    """255 by each colour that means "no label", as from `to_code`."""
+    return {to_code(label): NODATA for label in options.ignored if is_colour(label)}
 
 
 def text_keys(classes: Sequence[ClassInfo], options: LabelOptions) -> dict[str, int]:

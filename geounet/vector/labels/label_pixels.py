@@ -16,8 +16,10 @@ from geounet.classes import NODATA, ClassInfo
 from geounet.errors import InputError
 from geounet.raster import Scene, open_scene
 from geounet.vector.labels.label_keys import (
+    GREY,
     colour_keys,
     format_code,
+    ignored_colours,
     ignored_numbers,
     list_numbers,
     number_keys,
@@ -48,7 +50,7 @@ class Decoder:
     Attributes:
         keys: class value, 255 for no label, by what a pixel holds: a number, or a colour's code.
         threshold: if not None, what is at least this, and no key, is the second of `halves`, else
-            the first.
+            the first; of colours the greys alone, from 0 to 255.
         halves: class values below the threshold, and from it on.
         name_colour: the colour that a pixel stands for, `#rrggbb`; None if it is but a number.
     """
@@ -67,7 +69,7 @@ class Decoder:
             pixels: (1 or 3, H, W).
             valid: bool (H, W), True = data.
         """
-        values = self.look_up(to_codes(pixels if self.threshold is None else pixels[:1]))
+        values = self.look_up(to_codes(pixels))
         values[~valid] = NODATA
         return values.astype(np.uint8), bool((values != UNKNOWN).all())
 
@@ -100,7 +102,11 @@ class Decoder:
         """What codes mean that are no keys."""
         if self.threshold is None:
             return np.full(codes.shape, UNKNOWN, np.int16)
-        return np.where(codes >= self.threshold, *self.halves[::-1]).astype(np.int16)
+        levels = codes if self.name_colour is None else codes % 256
+        halves = np.where(levels >= self.threshold, *self.halves[::-1]).astype(np.int16)
+        if self.name_colour is not None:
+            halves[codes != levels * GREY] = UNKNOWN
+        return halves
 
 
 def to_codes(pixels: NDArray[Any]) -> NDArray[Any]:
@@ -140,7 +146,10 @@ def make_decoder(raster: Scene, classes: Sequence[ClassInfo], options: LabelOpti
         halves = dark, bright = order_halves(classes)
         ignored = ignored_numbers(options)
         _require_no_contradiction(raster, {0: dark.value, 255: bright.value} | ignored, halves)
-        return Decoder(ignored, options.threshold, (dark.value, bright.value))
+        if raster.count == 1:
+            return Decoder(ignored, options.threshold, (dark.value, bright.value))
+        keys = {number * GREY: NODATA for number in ignored} | ignored_colours(options)
+        return Decoder(keys, options.threshold, (dark.value, bright.value), format_code)
     if raster.count == 3:
         return Decoder(colour_keys(classes, options), name_colour=format_code)
     palette = raster.palette
@@ -242,6 +251,11 @@ def _name(code: float, decoder: Decoder) -> str:
 def _advise(code: float, decoder: Decoder, classes: Sequence[ClassInfo]) -> str:
     if decoder.name_colour is not None:
         colour = decoder.name_colour(code)
+        if decoder.threshold is not None:
+            return (
+                "a threshold is for masks of greys; say which class each colour is, with --classes "
+                f"NAME={colour},... and without --threshold, or leave it out: --ignore {colour}"
+            )
         return f"declare it with --classes NAME={colour},..., or leave it out: --ignore {colour}"
     if code != int(code):
         return "labels hold a whole number for each class; give such ones"
