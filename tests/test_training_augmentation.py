@@ -443,7 +443,7 @@ def test_the_contact_sheet_shows_chips_with_their_labels(pair, tmp_path, monkeyp
     assert not (tmp_path / "run").exists()
     assert [len(versions) for versions in drawn] == [8, 8, 8]
     for first, *others in drawn:
-        assert set(np.unique(first.labels)) == {3, 7}
+        assert set(np.unique(first.labels)) - {255} == {3, 7}  # 255 near what is held out
         for other in others:  # as turned: the same pictures, and labels that still lie on them
             assert (np.sort(other.picture, axis=None) == np.sort(first.picture, axis=None)).all()
             bright = other.picture[..., 0][other.labels == 7].mean()

@@ -63,7 +63,7 @@ def test_a_run_that_chooses_learns_and_goes_on_as_it_chose(tmp_path, monkeypatch
 
     first = learn("a", epochs=4)
     assert first.batch == 8
-    assert 1e-3 < first.lr < 1e-1
+    assert 1e-3 < first.lr < 1
     assert first.metrics.mean_iou > 0.9
     assert learn("b", epochs=1).lr == first.lr
     monkeypatch.setattr("geounet.training.learning.choosing.choose_lr", lambda curve: 1e-9)
