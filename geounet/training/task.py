@@ -68,6 +68,11 @@ class Inputs:
         """Whether there are images to validate on, so that no part of others is held out."""
         return self.validation_sources is not self.sources
 
+    @property
+    def other_sources(self) -> tuple[Source, ...]:
+        """Those that nothing is trained on."""
+        return (*(self.validation_sources if self.has_own_validation else ()), *self.test_sources)
+
 
 @dataclass(frozen=True)
 class Task:
@@ -109,9 +114,9 @@ def find_inputs(
     found = [_find_part(pairs, options) for pairs in parts]
     training, validation, test = (sources for sources, _ in found)
     require_apart(training, test)
-    everything = [*training, *validation, *test]
-    legend = _find_legend(everything, options)
-    common = find_common(everything, len(training), are_chosen=options.bands is not None)
+    others = (*validation, *test)
+    legend = _find_legend([*training, *others], options)
+    common = find_common(training, others, are_chosen=options.bands is not None)
     reading = Reading(options.bands, legend.classes, legend.options)
     truth = replace(legend.options, separate_px=options.label_options.separate_px)
     return Inputs(

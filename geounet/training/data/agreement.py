@@ -32,18 +32,20 @@ class Common:
     notes: tuple[str, ...]
 
 
-def find_common(sources: Sequence[Source], count: int, *, are_chosen: bool) -> Common:
+def find_common(
+    training: Sequence[Source], others: Sequence[Source], *, are_chosen: bool
+) -> Common:
     """What the images have in common.
 
     Args:
-        sources: to train on, then those to validate and test on.
-        count: how many of them to train on.
+        training: images to train on.
+        others: images to validate and test on.
         are_chosen: by --bands, so that names do not matter.
 
     Raises:
         InputError: other bands, in another order, or of another dtype.
     """
-    found = [(source, source.bands) for source in sources if source.bands is not None]
+    found = [(source, source.bands) for source in (*training, *others) if source.bands is not None]
     names, dtype = found[0][1]
     for one in found[1:]:
         _require_like(found[0], one, are_chosen=are_chosen)
@@ -56,7 +58,7 @@ def find_common(sources: Sequence[Source], count: int, *, are_chosen: bool) -> C
             f"the images name {counted(len(unlike), 'band')} differently "
             f"({', '.join(map(str, unlike))}); bands are taken by their position"
         )
-    size, doubts = _find_pixel_size(sources[:count])
+    size, doubts = _find_pixel_size(training)
     return Common(agreed, dtype, size, (*notes, *doubts))
 
 

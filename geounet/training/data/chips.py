@@ -19,7 +19,7 @@ from geounet.classes import NODATA
 from geounet.inference import interleave, threaded
 from geounet.raster import Window, mirror_indices
 from geounet.training.data.balance import Anchors
-from geounet.training.data.room import Room
+from geounet.training.data.room import Room, span
 from geounet.training.data.sources import Reading, Source, SourceReader
 from geounet.training.loss.border_weights import weigh_borders
 from geounet.training.loss.loss_options import BorderWeights
@@ -278,20 +278,17 @@ def find_inside(pieces: Iterable[Window], window: Window) -> NDArray[np.bool_]:
     inside = np.zeros(window.shape, bool)
     for piece in pieces:
         common = piece.intersect(window)
-        if common.area:
-            inside[common.relative_to(window).slices()] = True
+        inside[common.relative_to(window).slices()] = True
     return inside
 
 
 def _find_hidden(room: Room, window: Window, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Which pixels of a window show what is hidden, also mirrored at the edge of the scene."""
-    rows = mirror_indices(window.row_off, window.row_end, shape[0])[:, None]
+    rows = mirror_indices(window.row_off, window.row_end, shape[0])
     cols = mirror_indices(window.col_off, window.col_end, shape[1])
-    found = np.zeros(window.shape, bool)
-    for one in room.hidden:
-        is_row = (one.row_off <= rows) & (rows < one.row_end)
-        found |= is_row & (one.col_off <= cols) & (cols < one.col_end)
-    return found
+    shown = span(rows.min(), cols.min(), rows.max(), cols.max())
+    inside = find_inside(room.hidden, shown)
+    return inside[np.ix_(rows - shown.row_off, cols - shown.col_off)]
 
 
 def _take(array: NDArray[T], rows: NDArray[np.intp], cols: NDArray[np.intp]) -> NDArray[T]:

@@ -146,13 +146,13 @@ def _find_rooms(
 ) -> tuple[Room, ...]:
     footprints = Footprints(areas)
     holes: list[list[Window]] = [[] for _ in areas]
-    hidden: list[list[Window]] = [[] for _ in areas]
     for area in held_out:
         for scene, hole in footprints.find(area, guard):
             holes[scene].append(hole)
-        for scene, block in footprints.find(area, 0):
-            hidden[scene].append(block)
-    rooms = (find_room(i, area.window, holes[i], chip, hidden[i]) for i, area in enumerate(areas))
+    rooms = (
+        find_room(i, area.window, holes[i], chip, [hole.pad(-guard) for hole in holes[i]])
+        for i, area in enumerate(areas)
+    )
     return tuple(room for room in rooms if room is not None)
 
 

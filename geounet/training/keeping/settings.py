@@ -56,11 +56,7 @@ def describe_settings(task: Task, options: TrainOptions, runtime: Runtime) -> di
         "options": asdict(options),
         "classes": [asdict(item) for item in inputs.classes],
         "scenes": [_describe_source(source) for source in inputs.sources],
-        "other_scenes": [
-            _describe_source(source)
-            for source in (*inputs.validation_sources, *inputs.test_sources)
-            if source not in inputs.sources
-        ],
+        "other_scenes": [_describe_source(source) for source in inputs.other_sources],
         "split": {
             "guard_px": split.guard,
             "training_pixels": split.training_pixels,
