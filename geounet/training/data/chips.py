@@ -219,15 +219,15 @@ class _Axis:
 
     image_span: tuple[int, int]
     label_span: tuple[int, int]
-    image: NDArray[np.intp]
-    labels: NDArray[np.intp]
+    image: slice | NDArray[np.intp]
+    labels: slice | NDArray[np.intp]
 
 
 def _plan_axis(start: int, size: int, plan: ChipPlan) -> _Axis:
     over, around = plan.overscan, plan.overscan + plan.context
     if size == plan.chip:
         spans = (start - around, size + 2 * around), (start - over, size + 2 * over)
-        return _Axis(*spans, np.arange(spans[0][1]), np.arange(spans[1][1]))
+        return _Axis(*spans, slice(None), slice(None))
     return _Axis(
         (start, size),
         (start, size),
@@ -249,7 +249,7 @@ def _read_window(
     return Chip(
         image=_take(sample.image, rows.image, cols.image),
         valid=_take(valid, rows.image, cols.image),
-        labels=channels[_take(labels, rows.labels, cols.labels)],
+        labels=channels.take(_take(labels, rows.labels, cols.labels)),
     )
 
 
@@ -288,8 +288,10 @@ def _find_hidden(room: Room, window: Window, shape: tuple[int, int]) -> NDArray[
     cols = mirror_indices(window.col_off, window.col_end, shape[1])
     shown = span(rows.min(), cols.min(), rows.max(), cols.max())
     inside = find_inside(room.hidden, shown)
-    return inside[np.ix_(rows - shown.row_off, cols - shown.col_off)]
+    return inside[rows - shown.row_off][:, cols - shown.col_off]
 
 
-def _take(array: NDArray[T], rows: NDArray[np.intp], cols: NDArray[np.intp]) -> NDArray[T]:
-    return array.take(rows, axis=-2).take(cols, axis=-1)
+def _take(
+    array: NDArray[T], rows: slice | NDArray[np.intp], cols: slice | NDArray[np.intp]
+) -> NDArray[T]:
+    return array[..., rows, :][..., cols]
