@@ -63,6 +63,7 @@ class ResUNet(nn.Module):
             for before, skip, after in zip([encoder[3], *decoder[:-1]], skips, decoder, strict=True)
         )
         self.head = nn.Conv2d(decoder[-1], classes, 3, padding=1)
+        self.sides = nn.ModuleList(nn.Conv2d(here, classes, 1) for here in decoder[:-1])
         self.leads, self.rim = [0] * len(self.merge), 0
         self._initialise()
 
@@ -75,14 +76,30 @@ class ResUNet(nn.Module):
             return
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+                nn.init.kaiming_normal_(
+                    module.weight,
+                    mode="fan_in" if module in self.sides else "fan_out",
+                    nonlinearity="relu",
+                )
+        for head in (self.head, *self.sides):
+            nn.init.zeros_(head.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores before softmax: (N, bands, H, W) -> (N, classes, H', W').
 
         H' = H with padding (H a multiple of 32), H - 2 * margin at most without.
         """
+        return self._score(x)
+
+    def score_levels(self, x: Tensor) -> list[Tensor]:
+        """`forward`, then scores of the decoder's lower levels, for training.
+
+        (N, classes, H / 16, W / 16), H / 8 and H / 4: what their own 1x1 convolutions make of them.
+        """
+        sides: list[Tensor] = []
+        return [self._score(x, sides), *sides]
+
+    def _score(self, x: Tensor, sides: list[Tensor] | None = None) -> Tensor:
         x = self.stem(x)  # (N, width, H/2, W/2)
         skips = [x]
         x = self.pool(x)
@@ -90,9 +107,11 @@ class ResUNet(nn.Module):
             x = stage(x)  # (N, width * 2^s, H / 2^(s+2), W / 2^(s+2))
             skips.append(x)
         x = self.drop(skips.pop())
-        for merge, lead in zip(self.merge, self.leads, strict=True):
-            rows, cols = (slice(lead, lead + 2 * side) for side in x.shape[-2:])
+        for level, (merge, lead) in enumerate(zip(self.merge, self.leads, strict=True)):
+            rows, cols = (slice(lead, lead + 2 * size) for size in x.shape[-2:])
             x = merge((x, skips.pop()[..., rows, cols]))
+            if sides is not None and level < len(self.sides):
+                sides.append(self.sides[level](x))
         x = F.interpolate(self.head(x), scale_factor=2.0, mode="bilinear")
         return x[..., self.rim : x.shape[-2] - self.rim, self.rim : x.shape[-1] - self.rim]
 

@@ -16,6 +16,7 @@ from geounet.inference import Runtime
 from geounet.models import ModelSpec
 from geounet.training.augment.augmentation import Pixels, augment
 from geounet.training.learning.average import WeightAverage
+from geounet.training.learning.levels import Levels
 from geounet.training.learning.muon import Muon, group_weights
 from geounet.training.learning.network_options import SMP
 from geounet.training.learning.normalisation import Normaliser
@@ -32,7 +33,8 @@ class Learner:
 
     Attributes:
         network: in training form, on the device, channels last.
-        forward: the same, but for that processes which train together average its gradients.
+        forward: the same with the scores of all levels; of processes which train together it
+            averages the gradients.
         average: of the network's weights; None: none is kept.
         optimiser: of the network's parameters.
         scaler: of the loss, where float16 gradients would vanish.
@@ -77,7 +79,7 @@ def make_learner(
     network = network.to(runtime.device).to(memory_format=torch.channels_last)
     return Learner(
         network=network,
-        forward=network if team.is_alone else _distribute(network, spec, runtime, team),
+        forward=Levels(network) if team.is_alone else _distribute(network, spec, runtime, team),
         average=WeightAverage(network, options.ema) if options.ema else None,
         optimiser=make_optimiser(network, options, runtime.device),
         scaler=GradScaler(runtime.device.type, enabled=runtime.precision == "float16"),
@@ -96,7 +98,7 @@ def _distribute(
     """The network with its layers over the chips of all, and its gradients averaged."""
     share_layers(network, team.share, runtime.device)
     return DistributedDataParallel(
-        network,
+        Levels(network),
         device_ids=[runtime.device] if runtime.device.type == "cuda" else None,
         find_unused_parameters=spec.architecture.startswith(SMP),  # some encoders have such
     )

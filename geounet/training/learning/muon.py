@@ -97,12 +97,14 @@ def _compute_factor(gram: Tensor) -> Tensor:
 def group_weights(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """The network's parameters, as optimisers take them: maps, other weights, biases and norms.
 
-    The first and the last layer's weights are AdamW's: their pixels and classes are no directions
-    among others (Jordan et al.). Biases and norms do not decay.
+    The weights of the first layer and of those that score classes are AdamW's: their pixels and
+    classes are no directions among others (Jordan et al.). Biases and norms do not decay.
     """
     parameters = [p for p in network.parameters() if p.requires_grad]
     weights = [p for p in parameters if p.ndim > 1]
-    maps = [p for p in weights[1:-1] if is_map(p)]
+    sides = {id(p) for p in getattr(network, "sides", nn.Module()).parameters()}
+    inner = [p for p in weights if id(p) not in sides][1:-1]
+    maps = [p for p in inner if is_map(p)]
     mapped = set(map(id, maps))
     others = [p for p in weights if id(p) not in mapped]
     small = [p for p in parameters if p.ndim <= 1]

@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from geounet.training.augment.augmentation import Pixels
 from geounet.training.data.chips import Batch
 from geounet.training.learning.learner import Learner
+from geounet.training.learning.levels import sum_losses
 from geounet.training.learning.seeds import Dice
 
 
@@ -47,9 +48,9 @@ def compute_loss(learner: Learner, batch: Batch, dice: Dice) -> Tensor:
     border = () if batch.border is None else (torch.from_numpy(batch.border).to(device),)
     pixels = learner.augment(Pixels(image, valid, labels, border), dice)
     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        scores = learner.forward(pixels.image)  # (N, K, H' >= H, W' >= W)
+        scores, *sides = learner.forward(pixels.image)  # (N, K, H' >= H, W' >= W), lower levels
     scores = crop_centre(scores, pixels.labels.shape[-1])
-    return learner.loss(scores, pixels.labels, *pixels.others)
+    return sum_losses(learner.loss, [scores, *sides], pixels)
 
 
 def _exchanging_gradients(learner: Learner, *, wanted: bool) -> AbstractContextManager[None]:
