@@ -72,7 +72,7 @@ def learn(pair, output, progress=lambda _: None, stop=None, **options):
 
 
 def read_weights(folder):
-    """The best model's, and all that the state holds."""
+    """The kept model's, and all that the state holds."""
     return {
         (name, key): value
         for name in ("model.safetensors", "state.safetensors")

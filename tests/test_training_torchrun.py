@@ -48,7 +48,7 @@ def start(folder, *options, launch=("--standalone", "--nproc-per-node", "2")):
 def finish(process):
     """Exit code, stdout, and what geounet said on stderr."""
     out, text = process.communicate(timeout=300)
-    said = [line for line in text.splitlines() if re.match(r"(error|note|best of|stopping)", line)]
+    said = [line for line in text.splitlines() if re.match(r"(error|note|epoch|stopping)", line)]
     return process.returncode, out, said
 
 

@@ -104,9 +104,10 @@ def train(
 ) -> None:
     """Make a model from labelled scenes, straight from large rasters and GIS layers.
 
-    The run folder holds the best model (model.safetensors) and report.html, which shows how good it
-    is on held-out blocks of the scenes, with settings, history and pictures. state.safetensors and
-    content.npz are needed by --resume only.
+    The run folder holds the model (model.safetensors) and report.html, which shows how good it is
+    on held-out blocks of the scenes, with settings, history and pictures. Of epochs about as good
+    as the best (within 0.02 mean IoU) the latest is kept. state.safetensors and content.npz are
+    needed by --resume only.
 
     On several GPUs: torchrun --nproc-per-node 4 -m geounet train ... The result is that of one
     process, for --batch counts the chips of all of them together.
@@ -167,7 +168,7 @@ def describe(summary: TrainSummary) -> str:
     waited = share(summary.waiting_s, summary.training_s) if summary.training_s else "-"
     lines = [
         f"{summary.model}: mean IoU {figure(metrics.mean_iou)} on the held-out pixels ({classes})",
-        f"best of {counted(summary.epochs, 'epoch')}: the {summary.best_epoch}.; "
+        f"epoch {summary.kept_epoch} of {summary.epochs}; "
         f"{counted(summary.chips, 'chip')} in {summary.elapsed_s / 60:.1f} min on "
         f"{_describe_place(summary)}, waiting for chips {waited}; batches of {summary.batch}, "
         f"learning rate {summary.lr:g}",

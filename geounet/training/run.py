@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from geounet.inference import Runtime
 from geounet.models import ModelSpec
-from geounet.training.keeping.history import Epoch, EpochResult, find_best
+from geounet.training.keeping.history import Epoch, EpochResult, find_best, find_kept
 from geounet.training.keeping.settings import make_spec
 from geounet.training.learning.learner import Learner, make_learner
 from geounet.training.learning.schedule import Clock, Schedule, make_schedule
@@ -88,9 +88,9 @@ class Run:
     current: Unfinished = field(default_factory=Unfinished)
 
     @property
-    def best(self) -> Epoch:
-        """The epoch with the highest score; of several the first."""
-        return find_best(self.epochs)
+    def kept(self) -> Epoch:
+        """The epoch whose model is kept."""
+        return find_kept(self.epochs)
 
     @property
     def lr(self) -> float:
@@ -106,7 +106,7 @@ class Run:
         if self.clock.position >= 1 or len(self.epochs) >= self.options.epochs:
             return True
         patience = self.options.patience
-        return bool(patience and self.epochs[-1].number - self.best.number >= patience)
+        return bool(patience and self.epochs[-1].number - find_best(self.epochs).number >= patience)
 
 
 def start_run(

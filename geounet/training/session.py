@@ -41,12 +41,12 @@ class TrainSummary:
 
     Attributes:
         output: the run folder.
-        model: the best model.
+        model: the kept model.
         class_shares: share of each class, by name, in the labelled training pixels.
         training_pixels: pixels that chips may show.
         validation_pixels: pixels held out.
         epochs: finished.
-        best_epoch: the one whose model was kept, from 1.
+        kept_epoch: the one whose model was kept, from 1.
         metrics: of the kept model on the held-out pixels.
         test_metrics: of the kept model on the test scenes; None without any.
         chips: chips trained on.
@@ -67,7 +67,7 @@ class TrainSummary:
     training_pixels: int
     validation_pixels: int
     epochs: int
-    best_epoch: int
+    kept_epoch: int
     metrics: Metrics
     test_metrics: Metrics | None
     chips: int
@@ -109,7 +109,7 @@ def train(
         UsageError: options or an output that cannot be meant, or not those of the run to resume.
         InputError: images or labels cannot be used, or the loss is no longer a number.
         ResourceError: memory, disk or device; or another process is gone.
-        Interrupted: stopped by the user; the best model so far is kept.
+        Interrupted: stopped by the user; the model so far is kept.
     """
     started = time.perf_counter()
     options, stop = options or TrainOptions(), stop or Event()
@@ -192,7 +192,7 @@ def _find_state(folder: RunFolder, options: TrainOptions) -> State | None:
 
 
 def _work(run: Run, record: Record, progress: ProgressCallback, stop: Event) -> Metrics | None:
-    """Train until the run is over, keeping record; metrics of its best model on the test scenes."""
+    """Train until the run is over, keeping record; metrics of its kept model on the test scenes."""
     team, is_saved = run.learner.team, bool(run.clock.steps)
     try:
         with _open_events(run, record.folder) as events:
@@ -218,7 +218,7 @@ def _work(run: Run, record: Record, progress: ProgressCallback, stop: Event) -> 
 
 
 def _conclude(run: Run, record: Record, progress: ProgressCallback) -> Metrics | None:
-    """Measure the best model on the test scenes, and write the report."""
+    """Measure the kept model on the test scenes, and write the report."""
     record.draw(run)
     tested = measure_test(record.folder.model, run.task, run.learner.runtime, progress)
     record.conclude(run, tested)
@@ -232,7 +232,7 @@ def _open_events(run: Run, folder: RunFolder) -> AbstractContextManager[EventFil
 
 
 def _summarize(run: Run, output: Path, tested: Metrics | None, elapsed_s: float) -> TrainSummary:
-    best, task, runtime = run.best, run.task, run.learner.runtime
+    kept, task, runtime = run.kept, run.task, run.learner.runtime
     results = [epoch.result for epoch in run.epochs]
     names = [item.name for item in task.inputs.classes]
     chips = run.chosen.batch * run.options.accumulate
@@ -243,8 +243,8 @@ def _summarize(run: Run, output: Path, tested: Metrics | None, elapsed_s: float)
         training_pixels=task.split.training_pixels,
         validation_pixels=task.split.validation_pixels,
         epochs=len(results),
-        best_epoch=best.number,
-        metrics=best.metrics,
+        kept_epoch=kept.number,
+        metrics=kept.metrics,
         test_metrics=tested,
         chips=chips * sum(result.steps for result in results),
         batch=run.chosen.batch,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from geounet.evaluation import ClassMetrics, Metrics
+
+MARGIN = 0.02
+"""Differences in mean IoU that may be chance: held-out blocks are few, and each has its own."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Epoch:
 
     @property
     def score(self) -> float:
-        """What decides which model is kept: the mean IoU."""
+        """What epochs are compared by: the mean IoU."""
         return self.metrics.mean_iou or 0.0
 
     def to_row(self) -> dict[str, float | None]:
@@ -75,6 +78,16 @@ class Epoch:
         return cls(**{**content, "result": EpochResult(**content["result"]), "metrics": metrics})
 
 
-def find_best(epochs: list[Epoch]) -> Epoch:
+def find_best(epochs: Sequence[Epoch]) -> Epoch:
     """The epoch with the highest score; of several the first."""
     return max(epochs, key=lambda epoch: epoch.score)
+
+
+def find_kept(epochs: Sequence[Epoch]) -> Epoch:
+    """The epoch whose model is kept: of those about as good as the best one, the latest.
+
+    While the learning rate is high, epochs differ by chance, and the highest of their scores says
+    most about the few blocks that are held out. The latest has learned at the lowest rate.
+    """
+    enough = find_best(epochs).score - MARGIN
+    return next(epoch for epoch in reversed(epochs) if epoch.score >= enough)

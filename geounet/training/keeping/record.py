@@ -1,7 +1,7 @@
 """What a run has reached, kept on disk after every epoch.
 
-The order in which files appear makes any moment a good one to be killed at: the model of a new best
-epoch is laid ready, then the state is replaced, then the model is. Who goes on finishes that.
+The order in which files appear makes any moment a good one to be killed at: the model of an epoch
+to be kept is laid ready, then the state is replaced, then the model is. Who goes on finishes that.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import nn
 
 from geounet.evaluation import Metrics
 from geounet.models import ModelSpec, read_spec, save_model
-from geounet.training.keeping.history import Epoch
+from geounet.training.keeping.history import Epoch, find_kept
 from geounet.training.keeping.run_folder import RunFolder
 from geounet.training.keeping.state import State, save_state
 from geounet.training.reporting.examples import draw_validation
@@ -38,19 +38,19 @@ class Record:
         """Bring the folder to where the state is."""
         self._is_begun = True
         self.folder.write_settings(self.settings)
-        ready, best = self.folder.next_model, state.best
-        if ready.exists() and best and read_spec(ready).training.get("epoch") == best.number:
+        ready, kept = self.folder.next_model, state.kept
+        if ready.exists() and kept and read_spec(ready).training.get("epoch") == kept.number:
             ready.replace(self.folder.model)
         self.folder.clear()
 
     def add(self, run: Run) -> None:
-        """Keep the run after an epoch, and its network if it is the best so far."""
-        is_best = run.best is run.epochs[-1]
-        if is_best:
+        """Keep the run after an epoch, and its network if that is to be kept so far."""
+        is_kept = run.kept is run.epochs[-1]
+        if is_kept:
             self._begin(run)
-            save_model(self.folder.next_model, _best_network(run), describe_best(run))
+            save_model(self.folder.next_model, _choose_network(run), describe_kept(run))
         self.save(run)
-        if is_best:
+        if is_kept:
             self.folder.next_model.replace(self.folder.model)
         self.draw(run)
 
@@ -67,11 +67,11 @@ class Record:
             self.folder.write_figure("curves.png", draw_curves(rows, run.spec.classes))
 
     def conclude(self, run: Run, tested: Metrics | None) -> None:
-        """Pictures of what the best model makes of the held-out pixels, and the report.
+        """Pictures of what the kept model makes of the held-out pixels, and the report.
 
         Args:
             run: that is over.
-            tested: metrics of its best model on the test scenes; None without any.
+            tested: metrics of its kept model on the test scenes; None without any.
         """
         model, runtime = self.folder.model, run.learner.runtime
         self.folder.write_figure("examples.png", draw_validation(model, run.task, runtime))
@@ -82,11 +82,10 @@ class Record:
         """What exists after an interruption and how to go on, in one line."""
         model = self.folder.model
         if epochs:
-            best = max(epochs, key=lambda epoch: epoch.score)
+            kept = find_kept(epochs)
             return (
-                f"stopped after epoch {len(epochs)}; {model} is the best so far (epoch "
-                f"{best.number}, mean IoU {best.score:.3f}) and can be used; the same command with "
-                "--resume goes on"
+                f"stopped after epoch {len(epochs)}; {model} is of epoch {kept.number} (mean IoU "
+                f"{kept.score:.3f}) and can be used; the same command with --resume goes on"
             )
         left = f"{self.folder.path} holds no model yet"
         if model.exists():
@@ -105,22 +104,22 @@ class Record:
             self.folder.write_figure("split.png", picture)
 
 
-def describe_best(run: Run) -> ModelSpec:
-    """The spec with what the best epoch has reached."""
-    best = run.best
+def describe_kept(run: Run) -> ModelSpec:
+    """The spec with what the kept epoch has reached."""
+    kept = run.kept
     reached = {
-        "epoch": best.number,
-        "steps": sum(epoch.result.steps for epoch in run.epochs[: best.number]),
+        "epoch": kept.number,
+        "steps": sum(epoch.result.steps for epoch in run.epochs[: kept.number]),
         **asdict(run.chosen),
-        "averaged": best.is_average,
-        "metrics": asdict(best.metrics),
+        "averaged": kept.is_average,
+        "metrics": asdict(kept.metrics),
     }
     return replace(run.spec, training={**run.spec.training, **reached})
 
 
-def _best_network(run: Run) -> nn.Module:
-    """That of the last epoch, which is the best: as it is, or averaged."""
+def _choose_network(run: Run) -> nn.Module:
+    """That of the last epoch, which is kept: as it is, or averaged."""
     average = run.learner.average
-    if average is not None and run.best.is_average:
+    if average is not None and run.kept.is_average:
         return average.network
     return run.learner.network

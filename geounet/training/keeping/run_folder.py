@@ -47,7 +47,7 @@ class RunFolder:
 
     @property
     def model(self) -> Path:
-        """The best model so far."""
+        """The model that is kept so far."""
         return self.path / "model.safetensors"
 
     @property

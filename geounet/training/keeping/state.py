@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from geounet.errors import InputError, ResourceError
 from geounet.models import ModelSpec
-from geounet.training.keeping.history import Epoch, find_best
+from geounet.training.keeping.history import Epoch, find_kept
 from geounet.training.learning.learner import Learner
 from geounet.training.run import Chosen, Run, Unfinished
 
@@ -56,9 +56,9 @@ class State:
     tensors: Mapping[str, Tensor]
 
     @property
-    def best(self) -> Epoch | None:
-        """The epoch with the highest score; None: none is over."""
-        return find_best(self.epochs) if self.epochs else None
+    def kept(self) -> Epoch | None:
+        """The epoch whose model is kept; None: none is over."""
+        return find_kept(self.epochs) if self.epochs else None
 
 
 def save_state(path: Path, run: Run, settings: Mapping[str, Any]) -> None:

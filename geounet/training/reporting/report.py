@@ -40,7 +40,7 @@ def write_report(
     Args:
         run: that is over.
         settings: as in settings.json.
-        review: of its best model.
+        review: of its kept model.
         tested: metrics of this model on the test scenes; None without any.
     """
     rows = [epoch.to_row() for epoch in run.epochs]
@@ -61,7 +61,7 @@ def write_report(
         ("Notes", bullets(run.task.notes)),
         ("Settings", _tabulate_settings(settings)),
     )
-    title = f"{run.spec.architecture}: mean IoU {_figure(run.best.metrics.mean_iou)}"
+    title = f"{run.spec.architecture}: mean IoU {_figure(run.kept.metrics.mean_iou)}"
     head = join([tag("h1", title), tag("p", _summarise(run, settings), "lead")])
     return write_page(f"geounet train, {title}", join([head, write_sections(sections)], "\n"))
 
@@ -76,7 +76,7 @@ def _summarise(run: Run, settings: Mapping[str, Any]) -> str:
     chips = steps * run.options.accumulate * run.chosen.batch
     seconds = run.epochs[-1].elapsed_s
     return (
-        f"Epoch {run.best.number} of {len(run.epochs)}, {steps} steps, {chips} chips of "
+        f"Epoch {run.kept.number} of {len(run.epochs)}, {steps} steps, {chips} chips of "
         f"{run.options.chip} pixels in {seconds / 60:.1f} minutes on {settings['device']} "
         f"({settings['precision']}), {run.spec.training['date']}."
     )
