@@ -247,7 +247,7 @@ def test_batches_bring_the_weights_to_the_loss(scene, buildings):
         runtime=SimpleNamespace(device=torch.device("cpu"), dtype=torch.float32),
         normalise=lambda image, valid: torch.zeros(4, 1, 64, 64),
         augment=lambda pixels, dice: pixels,
-        forward=lambda image: scores,
+        forward=lambda image: [scores],
         loss=loss,
     )
     found = compute_loss(learner, batch, Dice(torch.Generator()))
