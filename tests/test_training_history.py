@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geounet.evaluation import Metrics
-from geounet.training.keeping.history import MARGIN, Epoch, EpochResult, find_best, find_kept
+from geounet.training.keeping.history import TOLERANCE, Epoch, EpochResult, find_best, find_kept
 
 
 def make_epochs(scores):
@@ -38,4 +38,4 @@ def test_what_was_kept_last_is_what_is_kept_in_the_end(scores):
         if find_kept(epochs[:number]).number == number:
             kept = number
     assert find_kept(epochs).number == kept
-    assert epochs[kept - 1].score >= max(scores) - MARGIN
+    assert epochs[kept - 1].score >= max(scores) - TOLERANCE

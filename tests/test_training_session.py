@@ -18,7 +18,7 @@ from geounet.inference import make_engine, predict_window, resolve_runtime
 from geounet.models import load_model
 from geounet.raster import Grid, Window, open_scene
 from geounet.training import TrainOptions, train
-from geounet.training.keeping.history import MARGIN
+from geounet.training.keeping.history import TOLERANCE
 from geounet.vector import LabelOptions
 
 SMALL = {
@@ -120,7 +120,7 @@ def test_the_run_folder_says_everything(pair, tmp_path):
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     ious = [float(row["mean_iou"]) for row in rows]
-    assert ious[summary.kept_epoch - 1] == summary.metrics.mean_iou > max(ious) - MARGIN
+    assert ious[summary.kept_epoch - 1] == summary.metrics.mean_iou > max(ious) - TOLERANCE
     assert summary.chips == 3 * 48
     with Image.open(tmp_path / "run" / "examples.png") as picture:
         assert min(picture.size) > 200

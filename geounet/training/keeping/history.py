@@ -8,7 +8,7 @@ from typing import Any
 
 from geounet.evaluation import ClassMetrics, Metrics
 
-MARGIN = 0.02
+TOLERANCE = 0.02
 """Differences in mean IoU that may be chance: held-out blocks are few, and each has its own."""
 
 
@@ -89,5 +89,5 @@ def find_kept(epochs: Sequence[Epoch]) -> Epoch:
     While the learning rate is high, epochs differ by chance, and the highest of their scores says
     most about the few blocks that are held out. The latest has learned at the lowest rate.
     """
-    enough = find_best(epochs).score - MARGIN
+    enough = find_best(epochs).score - TOLERANCE
     return next(epoch for epoch in reversed(epochs) if epoch.score >= enough)
