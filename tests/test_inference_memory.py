@@ -87,7 +87,7 @@ def test_large_arrays_leave_no_holes_in_the_heap():
         pytest.skip("another C library")
     code = (
         "import ctypes, numpy as np\n"
-        "from geounet.inference.engines.runtime import free_large_at_once\n"
+        "from geounet.heap import free_large_at_once\n"
         "mallinfo, names = ctypes.CDLL(None).mallinfo2, 'abcdefghij'\n"
         "fields = [(name, ctypes.c_size_t) for name in names]\n"
         "mallinfo.restype = type('Info', (ctypes.Structure,), {'_fields_': fields})\n"

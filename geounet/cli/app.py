@@ -19,6 +19,7 @@ from geounet.cli.polygonize import polygonize
 from geounet.cli.predict import predict
 from geounet.cli.rasterize import rasterize
 from geounet.cli.train import train
+from geounet.heap import share_heap
 
 app = typer.Typer(
     name="geounet",
@@ -59,4 +60,5 @@ def settings(
 
 def main() -> None:
     """Run the command line and exit."""
+    share_heap()  # before there are threads
     sys.exit(run(app))

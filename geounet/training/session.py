@@ -11,6 +11,7 @@ from threading import Event
 
 from geounet.errors import InputError, Interrupted, UsageError
 from geounet.evaluation import Metrics
+from geounet.heap import keep_freed
 from geounet.progress import ProgressCallback, ignore_progress
 from geounet.training.keeping.record import Record
 from geounet.training.keeping.resume import check_same_inputs, check_same_options
@@ -143,6 +144,7 @@ def _train(
     with (
         locked_run_folder(output) if team.leads else nullcontext(RunFolder(output)) as folder,
         seeded(options.seed, runtime.device),
+        keep_freed(),
         memory_watched(runtime.device, options.max_memory, team.place.size),
     ):
         state = team.from_first(lambda: _find_state(folder, options))

@@ -75,7 +75,9 @@ def measure_apart(task: Task) -> Measurement:
     """
     script = Path(__file__).with_name("contenders.py")
     command = [sys.executable, str(script), json.dumps(asdict(task))]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    # all threads on one heap, as the command line of geounet has it; for all contenders
+    environment = os.environ | {"GLIBC_TUNABLES": "glibc.malloc.arena_max=1"}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if result.returncode:
         said = result.stderr.strip().splitlines() or [f"exit {result.returncode}"]
         raise MeasurementError(f"{task.contender}: {said[-1]}")

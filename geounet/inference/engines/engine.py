@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from geounet.heap import keep_freed, trim_memory
 from geounet.inference.engines.predictor import Predictor, Request
 from geounet.inference.engines.runtime import Runtime
 from geounet.models import Geometry
@@ -98,9 +99,10 @@ class TorchEngine:
         if device.type == "mps" and image.dtype not in (np.uint8, np.float32):
             image = image.astype(np.float32)  # wide integers would be normalised in float64
         try:
-            outputs = self.predictor(
-                torch.from_numpy(image).to(device), torch.from_numpy(valid).to(device)
-            )
+            with keep_freed():
+                outputs = self.predictor(
+                    torch.from_numpy(image).to(device), torch.from_numpy(valid).to(device)
+                )
             return {kind: x.cpu().numpy() for kind, x in outputs.items()}
         except RuntimeError as error:
             if not is_out_of_memory(error):
@@ -108,7 +110,8 @@ class TorchEngine:
             raise MemoryError(str(error)) from error
 
     def rest(self) -> None:
-        """See `Engine`; torch keeps nothing on the CPU."""
+        """See `Engine`."""
+        trim_memory()
 
 
 WANT_OF_MEMORY = (

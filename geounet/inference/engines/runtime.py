@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,13 +13,6 @@ from geounet.errors import ResourceError, UsageError
 from geounet.inference.options import Precision
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-M_MMAP_THRESHOLD = -3
-"""glibc: the parameter of the size from which memory is the system's, not the heap's."""
-
-LARGE_BYTES = 4 * 2**20
-"""That size while a run lasts, and after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +63,6 @@ def held_memory() -> int:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return peak_memory()
-
-
-def trim_memory() -> None:
-    """Give back to the system what the C library keeps of freed memory, if it is glibc."""
-    with suppress(OSError, TypeError, AttributeError):  # it has no such function
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def free_large_at_once() -> None:
-    """Let the C library return large arrays to the system when they are freed, if it is glibc.
-
-    By itself it learns to keep what is freed, up to 32 MB each: 200 MB of holes after some tiles.
-    """
-    with suppress(OSError, TypeError, AttributeError):  # it has no such function
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 def peak_memory() -> int:

@@ -8,9 +8,9 @@ from itertools import groupby
 from threading import Event
 
 from geounet.errors import Interrupted
+from geounet.heap import trim_memory
 from geounet.inference.engines.blended_engine import BlendedEngine, engine_of_tiles
 from geounet.inference.engines.blended_results import blend_results
-from geounet.inference.engines.runtime import trim_memory
 from geounet.inference.options import PredictOptions
 from geounet.inference.planning.plan import list_tiles
 from geounet.inference.planning.tiling import Tile

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from geounet.errors import UsageError
+from geounet.heap import free_large_at_once
 from geounet.inference.engines.engine import Engine
-from geounet.inference.engines.runtime import free_large_at_once
 from geounet.inference.engines.starting import start_engine
 from geounet.inference.options import PredictOptions
 from geounet.inference.planning.budget import choose_cache
