@@ -11,7 +11,7 @@ from threading import Event
 
 from geounet.errors import InputError, Interrupted, UsageError
 from geounet.evaluation import Metrics
-from geounet.heap import keep_freed
+from geounet.heap import keep_freed, trim_memory
 from geounet.progress import ProgressCallback, ignore_progress
 from geounet.training.keeping.record import Record
 from geounet.training.keeping.resume import check_same_inputs, check_same_options
@@ -114,9 +114,12 @@ def train(
     """
     started = time.perf_counter()
     options, stop = options or TrainOptions(), stop or Event()
-    with joined_team() as team:
-        reported = progress if team.leads else ignore_progress
-        run, tested = _train((images, labels), Path(output), options, team, (reported, stop))
+    try:
+        with joined_team() as team:
+            reported = progress if team.leads else ignore_progress
+            run, tested = _train((images, labels), Path(output), options, team, (reported, stop))
+    finally:
+        trim_memory()
     return _summarize(run, Path(output), tested, time.perf_counter() - started)
 
 

@@ -1,11 +1,12 @@
-"""How fast geounet trains, beside the bare network and the usual loop; in one process, in turns.
+"""How fast geounet trains, beside the bare network and the usual loop; in turns.
 
     python tests/benchmarks/training.py scene.tif --labels buildings.geojson
 
 * bare: forward, cross-entropy, backward and optimiser on one batch that never changes, in the
-  memory format, precision and with the optimiser kernel of geounet.
+  memory format, precision and with the optimiser kernel of geounet, which also keeps freed memory.
 * geounet: the steps of `geounet train` on chips from the scene, with augmentation and its loss.
 * usual: what most training loops do: float32, NCHW, torch's default optimiser kernel; one batch.
+  In a process of its own, which has the C library's heap as it comes.
 
 Each turn of geounet opens the files anew; a first step of each turn is not counted, so that chips
 read ahead during others' turns are used up as they are made. Medians of the turns.
@@ -17,16 +18,21 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
 from tables import format_table
+from torch import nn
+from torch.multiprocessing import get_context
 from torch.nn.functional import cross_entropy
 
+from geounet.heap import keep_freed, trim_memory
 from geounet.progress import ignore_progress
 from geounet.training import TrainOptions
 from geounet.training.augment.augmentation import Pixels
@@ -70,12 +76,16 @@ def main() -> None:
         bbox=arguments.bbox,
     )
     run = prepare(arguments.image, arguments.labels, options)
-    bare, usual = make_bare(run, is_usual=False), make_bare(run, is_usual=True)
+    pixels = read_pixels(run)
+    bare = make_bare(run, pixels)
     turns: dict[str, list[Turn]] = {"bare": [], "geounet": [], "usual": []}
-    for _ in range(arguments.rounds):
-        turns["bare"].append(time_steps(bare, arguments.steps))
-        turns["geounet"].append(time_geounet(run, arguments.steps))
-        turns["usual"].append(time_steps(usual, max(1, arguments.steps // 2)))
+    with usual_process(run, pixels) as time_usual:
+        for _ in range(arguments.rounds):
+            with keep_freed():
+                turns["bare"].append(time_steps(bare, arguments.steps))
+                turns["geounet"].append(time_geounet(run, arguments.steps))
+            trim_memory()
+            turns["usual"].append(time_usual(max(1, arguments.steps // 2)))
     show(run, turns)
 
 
@@ -89,27 +99,49 @@ def prepare(image: str, labels: str, options: TrainOptions) -> Run:
     return start_run(network, task, options, Chosen(8, 3e-3), runtime)
 
 
-def make_bare(run: Run, *, is_usual: bool) -> Callable[[], None]:
-    """A step on one batch that never changes."""
-    device, dtype = run.learner.runtime.device, run.learner.runtime.dtype
+def make_bare(run: Run, pixels: Pixels) -> Callable[[], None]:
+    """A step of geounet on one batch that never changes."""
     network = deepcopy(run.learner.network).train()
-    pixels = read_pixels(run)
-    image, labels = pixels.image, pixels.labels.long()
-    optimiser: torch.optim.Optimizer
-    if is_usual:
-        network, image = network.to(memory_format=torch.contiguous_format), image.contiguous()
-        optimiser, dtype = torch.optim.AdamW(network.parameters()), torch.float32
-    else:
-        optimiser = make_optimiser(network, run.options, device)
+    device = run.learner.runtime.device
+    optimiser = make_optimiser(network, run.options, device)
+    return partial(step, network, optimiser, pixels, run.learner.runtime.dtype)
 
-    def step() -> None:
-        optimiser.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            scores = network(image)
-        cross_entropy(scores.float(), labels, ignore_index=255).backward()
-        optimiser.step()
 
-    return step
+@contextmanager
+def usual_process(run: Run, pixels: Pixels) -> Iterator[Callable[[int], Turn]]:
+    """What times so many steps of the usual loop on the batch, in another process."""
+    network = deepcopy(run.learner.network).train().to(memory_format=torch.contiguous_format)
+    still = Pixels(pixels.image.contiguous(), pixels.valid, pixels.labels)
+    context = get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=serve_usual, args=(there, network, still), daemon=True)
+    process.start()
+
+    def time_there(count: int) -> Turn:
+        here.send(count)
+        return Turn(here.recv())
+
+    yield time_there
+    process.terminate()
+
+
+def serve_usual(connection: Connection, network: nn.Module, pixels: Pixels) -> None:
+    """Time steps as often as asked."""
+    optimiser = torch.optim.AdamW(network.parameters())
+    usual = partial(step, network, optimiser, pixels, torch.float32)
+    while True:
+        connection.send(time_steps(usual, connection.recv()).seconds)
+
+
+def step(
+    network: nn.Module, optimiser: torch.optim.Optimizer, pixels: Pixels, dtype: torch.dtype
+) -> None:
+    """Forward, loss, backward, optimise."""
+    optimiser.zero_grad(set_to_none=True)
+    with torch.autocast(pixels.image.device.type, dtype, enabled=dtype != torch.float32):
+        scores = network(pixels.image)
+    cross_entropy(scores.float(), pixels.labels.long(), ignore_index=255).backward()
+    optimiser.step()
 
 
 def read_pixels(run: Run) -> Pixels:

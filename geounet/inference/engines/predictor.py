@@ -186,10 +186,11 @@ class Member(nn.Module):
         """Subtract the offset, divide by the scale; 0 where not valid; the network's dtype."""
         is_narrow = image.dtype.itemsize <= 2 or image.dtype == torch.float32
         working = torch.float32 if is_narrow else torch.float64
-        x = image.to(working, memory_format=torch.channels_last)
-        x = (x - self.offset.to(working)) / self.scale.to(working)
+        x = (image.to(working) - self.offset.to(working)) / self.scale.to(working)
         # not a product: NaN and infinity are among the invalid
-        return x.to(self.dtype).masked_fill(~valid[:, None], 0.0)
+        x = x.to(self.dtype).masked_fill(~valid[:, None], 0.0)
+        # last: band by band all of it is twice as fast
+        return x.contiguous(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, B, h, w) normalised -> (N, K, h - 2 * read margin, w - 2 * read margin) scores."""

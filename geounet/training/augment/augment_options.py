@@ -98,12 +98,12 @@ PRESETS: dict[Augment, AugmentOptions] = {
     "none": AugmentOptions(),
     "light": AugmentOptions(turn=True, brightness=0.1, contrast=0.1),
     "standard": AugmentOptions(
-        turn=True, rotate_deg=45, scale=1.15, brightness=0.1, contrast=0.1, gamma=0.1
+        turn=True, rotate_deg=45, scale=1.5, brightness=0.1, contrast=0.1, gamma=0.1
     ),
     "strong": AugmentOptions(
         turn=True,
         rotate_deg=45,
-        scale=1.3,
+        scale=2.0,
         shift_px=16,
         elastic_px=10,
         brightness=0.3,

@@ -29,7 +29,9 @@ class Normaliser:
             (self._device, torch.float32) if is_narrow else (torch.device("cpu"), torch.float64)
         )
         offset, scale = (v.to(device, dtype) for v in (self._offset, self._scale))
-        x = x.to(device, non_blocking=True).to(dtype, memory_format=torch.channels_last)
+        x = x.to(device, non_blocking=True).to(dtype)
         x = (x - offset).div_(scale).to(self._device, torch.float32)
         # not a product: NaN and infinity are among the invalid
-        return x.masked_fill_(~torch.from_numpy(valid).to(self._device)[:, None], 0.0)
+        x.masked_fill_(~torch.from_numpy(valid).to(self._device)[:, None], 0.0)
+        # last: band by band all of it is twice as fast
+        return x.contiguous(memory_format=torch.channels_last)
