@@ -103,7 +103,7 @@ PRESETS: dict[Augment, AugmentOptions] = {
     "strong": AugmentOptions(
         turn=True,
         rotate_deg=45,
-        scale=2.0,
+        scale=1.5,
         shift_px=16,
         elastic_px=10,
         brightness=0.3,
