@@ -58,7 +58,7 @@ def make_batch(share, seed=0):
     return Batch(*(array[share.every] for array in arrays))
 
 
-AUGMENT = replace(PRESETS["strong"], band_dropout=0.3)
+AUGMENT = replace(PRESETS["strong"], scale=1.3, band_dropout=0.3)
 
 
 def make_test_learner(team, architecture="unet", **options):

@@ -351,10 +351,10 @@ def test_stops_gently_after_a_part(tmp_path, monkeypatch):
         seen.append((progress.done, progress.total))
         stop.set()
 
-    with pytest.raises(Interrupted, match=r"of 20700 pixels"):
-        predict(scene, wrap(Positional()), tmp_path / "mask.tif", None, watch, stop)
-    assert all(done <= total == 230 * 90 for done, total in seen)
     options = PredictOptions(precision="float32")
+    with pytest.raises(Interrupted, match=r"of 20700 pixels"):
+        predict(scene, wrap(Positional()), tmp_path / "mask.tif", options, watch, stop)
+    assert all(done <= total == 230 * 90 for done, total in seen)
     assert predict(scene, wrap(Positional()), tmp_path / "mask.tif", options).parts_resumed == 1
 
 

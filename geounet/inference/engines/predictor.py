@@ -112,8 +112,8 @@ class Predictor(nn.Module):
         scores = self._average(image, valid)  # (N, K, H, W)
         # argmax on the device: 1 byte per pixel comes back instead of 4 * K; on the CPU it takes
         # ten times as long where a pixel's scores do not lie side by side
-        scores = scores.contiguous(memory_format=torch.channels_last)
-        mask = self.values[scores.argmax(dim=1)]
+        side_by_side = scores.contiguous(memory_format=torch.channels_last)
+        mask = self.values[side_by_side.argmax(dim=1)]
         outputs = {"mask": mask.masked_fill(~kept, NODATA), SOUND: _are_finite(scores)}
         if self.request.confidence or self.request.scores:
             probability = scores if self._is_mean else scores.float().softmax(dim=1)
