@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from threading import Lock
 
 TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -3, -4, -8
 """Numbers of parameters of mallopt(3)."""
@@ -20,12 +21,18 @@ LARGE_BYTES = 4 * 2**20
 MAPPINGS = 65536
 """So many blocks at most are the system's; glibc's own choice."""
 
-KEPT_BYTES = 2**31 - 1
-"""What the heap may keep at its end."""
+KEPT_BYTES, SPARE_BYTES = 2**31 - 1, 2**17
+"""What the heap may keep at its end: while freed memory is kept, and by glibc's own choice."""
+
+_lock = Lock()
+_keepers = 0
 
 
 def trim_memory() -> None:
     """Give back to the system what is kept of freed memory."""
+    with _lock:
+        if not _keepers:
+            _call("mallopt", TRIM_THRESHOLD, SPARE_BYTES)
     _call("malloc_trim", 0)
 
 
@@ -45,13 +52,25 @@ def share_heap() -> None:
 
 @contextmanager
 def keep_freed() -> Iterator[None]:
-    """Take large arrays from the heap meanwhile, and keep their pages when they are freed."""
-    _call("mallopt", MMAP_MAX, 0)
-    _call("mallopt", TRIM_THRESHOLD, KEPT_BYTES)
+    """Take large arrays from the heap meanwhile, and keep their pages when they are freed.
+
+    Of several that overlap, as validation within training, the last to end lets go. What is kept
+    then waits for the next, or for `trim_memory`.
+    """
+    _count_keepers(+1)
     try:
         yield
     finally:
-        _call("mallopt", MMAP_MAX, MAPPINGS)
+        _count_keepers(-1)
+
+
+def _count_keepers(change: int) -> None:
+    global _keepers
+    with _lock:
+        _keepers += change
+        _call("mallopt", MMAP_MAX, 0 if _keepers else MAPPINGS)
+        if _keepers:
+            _call("mallopt", TRIM_THRESHOLD, KEPT_BYTES)
 
 
 def _call(name: str, *arguments: int) -> None:

@@ -29,6 +29,8 @@ def held():
 def run():
     with keep_freed():
         counts.append(count_pages())
+        with keep_freed():
+            pass
         counts.append(count_pages())
     counts.append(held())
     trim_memory()
