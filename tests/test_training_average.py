@@ -1,5 +1,7 @@
 """The moving average of the weights, and what keeps or drops it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -108,3 +110,23 @@ def test_accumulated_gradients_are_the_mean_of_the_batches():
     assert float(loss) == pytest.approx(float(mean.detach()), rel=1e-6)
     for old, new, gradient in zip(before, parameters, expected, strict=True):
         torch.testing.assert_close(old - 0.5 * gradient, new.detach())
+
+
+def test_running_statistics_average_over_more_steps_as_the_rate_falls():
+    from threading import Event
+
+    from geounet.training.learning.loop import train_epoch
+
+    run = replace(make_run(), chosen=Chosen(2, 0.0))  # the weights stay
+    norm = next(m for m in run.learner.network.modules() if isinstance(m, nn.BatchNorm2d))
+    means = []
+    norm.register_forward_pre_hook(lambda _, x: means.append(x[0].mean((0, 2, 3)).double()))
+    train_epoch(run, [[make_batch(seed)] for seed in range(10)], lambda: None, Event())
+    rates = [run.schedule.factor(k / 10) for k in range(10)]
+    momenta = [0.1] + [0.1 * max(rate, 0.1) for rate in rates[1:]]  # it rises in the first
+    assert momenta[1] == pytest.approx(0.1)
+    assert momenta[-1] == pytest.approx(0.01)
+    expected = torch.zeros(4, dtype=torch.float64)
+    for mean, momentum in zip(means, momenta, strict=True):
+        expected = (1 - momentum) * expected + momentum * mean
+    torch.testing.assert_close(norm.running_mean.double(), expected, rtol=1e-5, atol=1e-7)

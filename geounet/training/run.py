@@ -95,8 +95,18 @@ class Run:
     @property
     def lr(self) -> float:
         """The learning rate of the next step."""
-        scores = [epoch.score for epoch in self.epochs]
-        return self.chosen.lr * self.schedule.factor(self.clock.position, scores)
+        return self.chosen.lr * self.schedule.factor(self.clock.position, self._scores)
+
+    @property
+    def pace(self) -> float:
+        """How fast the weights move, where 1 is the most: the rate, but 1 as long as it rises."""
+        if self.clock.position < self.schedule.warm_up:
+            return 1.0
+        return self.schedule.factor(self.clock.position, self._scores)
+
+    @property
+    def _scores(self) -> list[float]:
+        return [epoch.score for epoch in self.epochs]
 
     @property
     def is_over(self) -> bool:

@@ -20,6 +20,7 @@ from geounet.training.learning.levels import Levels
 from geounet.training.learning.muon import Muon, group_weights
 from geounet.training.learning.network_options import SMP
 from geounet.training.learning.normalisation import Normaliser
+from geounet.training.learning.running_statistics import RunningStatistics
 from geounet.training.learning.seeds import Dice
 from geounet.training.loss.losses import Loss, make_loss
 from geounet.training.options import TrainOptions
@@ -36,6 +37,7 @@ class Learner:
         forward: the same with the scores of all levels; of processes which train together it
             averages the gradients.
         average: of the network's weights; None: none is kept.
+        running: statistics of its BatchNorm.
         optimiser: of the network's parameters.
         scaler: of the loss, where float16 gradients would vanish.
         normalise: raw pixels to the device.
@@ -49,6 +51,7 @@ class Learner:
     network: nn.Module
     forward: nn.Module
     average: WeightAverage | None
+    running: RunningStatistics
     optimiser: Optimizer
     scaler: GradScaler
     normalise: Normaliser
@@ -77,10 +80,12 @@ def make_learner(
     """
     shares = [spec.training["class_shares"][item.name] for item in spec.classes]
     network = network.to(runtime.device).to(memory_format=torch.channels_last)
+    forward = Levels(network) if team.is_alone else _distribute(network, spec, runtime, team)
     return Learner(
         network=network,
-        forward=Levels(network) if team.is_alone else _distribute(network, spec, runtime, team),
+        forward=forward,
         average=WeightAverage(network, options.ema) if options.ema else None,
+        running=RunningStatistics(network),
         optimiser=make_optimiser(network, options, runtime.device),
         scaler=GradScaler(runtime.device.type, enabled=runtime.precision == "float16"),
         normalise=Normaliser(spec.bands, runtime.device),

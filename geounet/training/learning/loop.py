@@ -74,6 +74,7 @@ def train_epoch(
         losses = run.current.losses
         dice = seed_step(run.options.seed, len(run.epochs) + 1, len(losses), team.share)
         run.current.lr = run.lr
+        run.learner.running.follow(run.pace)
         losses.append(take_step(run.learner, batches, run.current.lr, dice))
         run.clock.steps += 1
         if run.learner.average is not None:
