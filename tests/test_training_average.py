@@ -117,7 +117,8 @@ def test_running_statistics_average_over_more_steps_as_the_rate_falls():
 
     from geounet.training.learning.loop import train_epoch
 
-    run = replace(make_run(), chosen=Chosen(2, 0.0))  # the weights stay
+    run = make_run(schedule="one-cycle")
+    run = replace(run, chosen=Chosen(2, 0.0))  # the weights stay
     norm = next(m for m in run.learner.network.modules() if isinstance(m, nn.BatchNorm2d))
     means = []
     norm.register_forward_pre_hook(lambda _, x: means.append(x[0].mean((0, 2, 3)).double()))

@@ -92,12 +92,13 @@ class TrainOptions:
         patience: epochs without a better one after which to be done; None: no limit.
         optimiser: "muon", "adamw", or "sgd" as in the paper.
         lr: highest learning rate; None: found by a short range test.
-        schedule: of the learning rate: "one-cycle", "cosine" or "plateau".
+        schedule: of the learning rate: "one-cycle", "cosine" or "plateau" (see `Schedule`).
         warm_up: share of the run in which the learning rate rises; None: the schedule's own.
         momentum: of SGD; 0.99 as in the paper.
         weight_decay: of either.
         clip: largest norm of a step's gradient; 0: any.
-        ema: decay of a moving average of the weights, which is kept where it is better; 0: none.
+        ema: largest decay of a moving average of the weights, which is kept where it is better (see
+            `WeightAverage`); 0: none.
         loss_options: what is to be minimised.
         augment: how far chips are varied: key of `PRESETS`, or amplitudes of one's own.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
@@ -137,12 +138,12 @@ class TrainOptions:
     patience: int | None = None
     optimiser: Optimiser = "muon"
     lr: float | None = 5e-3
-    schedule: ScheduleName = "one-cycle"
+    schedule: ScheduleName = "plateau"
     warm_up: float | None = None
     momentum: float = 0.99
     weight_decay: float = 0.01
     clip: float = 1.0
-    ema: float = 0.0
+    ema: float = 0.9999
     loss_options: LossOptions = LossOptions()  # noqa: RUF009  frozen
     augment: Augment | AugmentOptions = "standard"
     device: str = "auto"

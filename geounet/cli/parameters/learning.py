@@ -66,7 +66,12 @@ Lr = Annotated[
         help="Highest learning rate; auto: found by a test of 40 steps.",
     ),
 ]
-Schedule = Annotated[ScheduleName, option(help="Of the learning rate.")]
+Schedule = Annotated[
+    ScheduleName,
+    option(
+        help="Of the learning rate; plateau: constant, lower when 5 epochs have not been better."
+    ),
+]
 WarmUp = Annotated[
     float | None,
     option(
@@ -82,7 +87,8 @@ Ema = Annotated[
     float,
     option(
         metavar="DECAY",
-        help="Average the weights, as 0.999, and keep them where they are better; 0: do not.",
+        help="Average the weights of the last ninth of all steps, at most of 1 / (1 - DECAY), and "
+        "keep the average where it is better; 0: do not.",
     ),
 ]
 Seed = Annotated[int, option(help="Of split, weights, chips and augmentation.")]

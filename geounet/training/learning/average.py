@@ -11,12 +11,14 @@ from torch import Tensor, nn
 class WeightAverage:
     """A second network, whose weights follow those of the first: a <- d a + (1 - d) w.
 
-    d rises from 0.1 to the decay as (1 + n) / (10 + n), so that the first weights are soon
-    forgotten. Running statistics are averaged too; counters are copied.
+    At a constant learning rate weights wander about a place that is better than any that they come
+    to (Polyak & Juditsky 1992). d rises as (1 + n) / (10 + n) over the steps n, so that the average
+    is over the last ninth of them, however many, until d is the decay. Running statistics are
+    averaged too; counters are copied.
 
     Attributes:
         network: the averaged one.
-        decay: d of late steps.
+        decay: largest d.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
