@@ -87,7 +87,7 @@ def find_kept(epochs: Sequence[Epoch]) -> Epoch:
     """The epoch whose model is kept: of those about as good as the best one, the latest.
 
     While the learning rate is high, epochs differ by chance, and the highest of their scores says
-    most about the few blocks that are held out. The latest has learned at the lowest rate.
+    most about the few blocks that are held out. The latest has learned longest.
     """
     enough = find_best(epochs).score - TOLERANCE
     return next(epoch for epoch in reversed(epochs) if epoch.score >= enough)
