@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 SLOWEST = 0.1
 """Smallest share of their momentum with which statistics follow: 100 steps at torch's 0.1."""
@@ -22,7 +21,7 @@ class RunningStatistics:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        norms = (module for module in network.modules() if isinstance(module, _BatchNorm))
+        norms = (module for module in network.modules() if isinstance(module, nn.BatchNorm2d))
         self._momenta = {norm: norm.momentum for norm in norms if norm.momentum is not None}
 
     def follow(self, pace: float) -> None:
