@@ -39,6 +39,15 @@ def test_float32_is_enough_for_the_largest_layers():
     np.testing.assert_allclose(found, orthogonalise(torch.from_numpy(matrix).double()), atol=1e-3)
 
 
+@pytest.mark.parametrize("shape", [(300, 700), (700, 300), (128, 128), (129, 400), (1, 5)])
+def test_large_layers_are_those_of_the_definition(shape):
+    """Products of which only blocks are computed."""
+    matrix = np.random.default_rng(0).normal(size=shape)
+    u, singular, vt = np.linalg.svd(matrix, full_matrices=False)
+    found = orthogonalise(torch.from_numpy(matrix))
+    np.testing.assert_allclose(found, (u * quintic(singular)) @ vt, atol=1e-7)
+
+
 def test_steps_are_those_of_the_definition():
     """By hand with NumPy for maps, torch's own AdamW for the rest."""
     torch.manual_seed(0)

@@ -6,7 +6,7 @@
   memory format, precision and with the optimiser kernel of geounet, which also keeps freed memory.
 * geounet: the steps of `geounet train` on chips from the scene, with augmentation and its loss.
 * usual: what most training loops do: float32, NCHW, torch's default optimiser kernel; one batch.
-  In a process of its own, which has the C library's heap as it comes.
+  Its optimiser is AdamW. In a process of its own, which has the C library's heap as it comes.
 
 Each turn of geounet opens the files anew; a first step of each turn is not counted, so that chips
 read ahead during others' turns are used up as they are made. Medians of the turns.
@@ -69,6 +69,7 @@ def main() -> None:
     options = TrainOptions(
         architecture=arguments.architecture,
         width=arguments.width,
+        optimiser=arguments.optimiser,
         augment=arguments.augment,
         loss_options=LossOptions(loss=arguments.loss),
         precision=arguments.precision,
@@ -230,6 +231,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--bbox", type=lambda text: tuple(map(float, text.split(","))))
     parser.add_argument("--architecture", default=TrainOptions.architecture)
     parser.add_argument("--width", type=int)
+    parser.add_argument("--optimiser", default=TrainOptions.optimiser)
     parser.add_argument("--augment", default=TrainOptions.augment)
     parser.add_argument("--loss", default=LossOptions.loss)
     parser.add_argument("--precision", default=TrainOptions.precision)

@@ -26,6 +26,9 @@ STEP_RMS = 0.2
 MOMENTUM = 0.95
 """Nesterov's."""
 
+BLOCK = 128
+"""Rows of blocks by which symmetric products are computed: as fast as whole ones, but fewer."""
+
 
 class Muon(AdamW):
     """Muon for the groups that say "is_map"; AdamW for the others. See `group_weights`.
@@ -73,17 +76,30 @@ def orthogonalise(matrix: Tensor) -> Tensor:
 
     Those that were below about 1e-3 of the matrix's norm stay smaller. The iteration
     X <- p(X X^T) X is done on X X^T, which is small and square: 3 to 5 times less arithmetic.
+    All of it is float32: in bfloat16 the frequent directions of a matrix that has few would be lost
+    in the last product, where the rare ones' factors are 500 times as large.
     """
     if matrix.shape[0] > matrix.shape[1]:
         return orthogonalise(matrix.T).T
     matrix = matrix / (matrix.norm() + 1e-7)
-    gram = matrix @ matrix.T
+    gram = _square(matrix)
     total = factor = _compute_factor(gram)
     for _ in range(ITERATIONS - 1):
         gram = factor @ gram @ factor
         factor = _compute_factor(gram)
         total = factor @ total
     return total @ matrix
+
+
+def _square(matrix: Tensor) -> Tensor:
+    """X X^T, of whose blocks above the diagonal none is computed."""
+    side = len(matrix)
+    product = matrix.new_empty(side, side)
+    for start in range(0, side, BLOCK):
+        stop = start + BLOCK
+        product[start:, start:stop] = matrix[start:] @ matrix[start:stop].T
+        product[start:stop, stop:] = product[stop:, start:stop].T
+    return product
 
 
 def _compute_factor(gram: Tensor) -> Tensor:
