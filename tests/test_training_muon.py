@@ -93,14 +93,14 @@ def test_steps_are_as_long_as_those_of_adamw():
 
 @pytest.mark.parametrize("name", ["unet", "resunet", "lightunet", "fcn8s"])
 def test_every_weight_is_in_one_group(name):
-    network = ARCHITECTURES[name](3, 2, width=8)
+    network = ARCHITECTURES[name](3, classes=5, width=8)
     maps, others, small = group_weights(network, 0.5)
     grouped = [p for group in (maps, others, small) for p in group["params"]]
     assert {id(p) for p in grouped} == {id(p) for p in network.parameters()}
     assert len(grouped) == len(list(network.parameters()))
     weights = [p for p in network.parameters() if p.ndim > 1]
     assert {id(weights[0]), id(weights[-1])} <= {id(p) for p in others["params"]}
-    assert all(p.shape[1] > 1 for p in maps["params"])
+    assert all(p.shape[1] > 1 and 5 not in p.shape[:2] for p in maps["params"])
     share = sum(p.numel() for p in maps["params"]) / sum(p.numel() for p in weights)
     assert share > (0.6 if name == "lightunet" else 0.9)  # depthwise filters are no maps
     assert [group["weight_decay"] for group in (maps, others, small)] == [0.5, 0.5, 0.0]

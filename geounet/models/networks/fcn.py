@@ -35,6 +35,8 @@ class FCN(nn.Module):
         ValueError: another `finest`.
     """
 
+    scoring = ("scores", "up", "last")
+
     def __init__(
         self, bands: int, classes: int, width: int = 64, finest: int = 8, dropout: float = 0.0
     ) -> None:

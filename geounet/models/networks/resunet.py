@@ -37,6 +37,8 @@ class ResUNet(nn.Module):
         dropout: probability of dropping channels at the lowest level.
     """
 
+    scoring = ("head", "sides")
+
     def __init__(
         self,
         bands: int,

@@ -33,6 +33,8 @@ class UNet(nn.Module):
         dropout: probability of dropping channels at the end of the contracting path.
     """
 
+    scoring = ("head",)
+
     def __init__(  # noqa: PLR0913 - the paper's hyperparameters
         self,
         bands: int,

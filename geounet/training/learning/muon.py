@@ -114,12 +114,14 @@ def group_weights(network: nn.Module, weight_decay: float) -> list[dict[str, Any
     """The network's parameters, as optimisers take them: maps, other weights, biases and norms.
 
     The weights of the first layer and of those that score classes are AdamW's: their pixels and
-    classes are no directions among others (Jordan et al.). Biases and norms do not decay.
+    classes are no directions among others (Jordan et al.). These are the modules that a network
+    names as `scoring`, or its last layer. Biases and norms do not decay.
     """
     parameters = [p for p in network.parameters() if p.requires_grad]
     weights = [p for p in parameters if p.ndim > 1]
-    sides = {id(p) for p in getattr(network, "sides", nn.Module()).parameters()}
-    inner = [p for p in weights if id(p) not in sides][1:-1]
+    scoring = [getattr(network, name) for name in getattr(network, "scoring", ())]
+    scores = {id(p) for module in scoring for p in module.parameters()} or {id(weights[-1])}
+    inner = [p for p in weights if id(p) not in scores][1:]
     maps = [p for p in inner if is_map(p)]
     mapped = set(map(id, maps))
     others = [p for p in weights if id(p) not in mapped]
