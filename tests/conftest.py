@@ -9,6 +9,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores; set befo
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_configure(config):
+    """Leave GPUs to the tests of GPUs: the others say what `--device auto` gives without one."""
+    if "not gpu" in config.option.markexpr:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 @pytest.fixture(autouse=True)
 def torch_is_the_engine(request, monkeypatch):
     """`--engine auto` is torch, installed or not: OpenVINO takes a second to start.

@@ -14,8 +14,11 @@ from rasters import read_raster, write_raster
 from test_inference_predict import make_pixels
 
 from geounet.errors import ModelError, ResourceError, UsageError
-from geounet.inference import PredictOptions, TorchEngine, load_models, predict
+from geounet.inference import PredictOptions, Request, Runtime, TorchEngine, load_models, predict
 from geounet.inference.engines import openvino_engine
+from geounet.inference.engines.cuda_engine import _naming, _reproducible
+from geounet.inference.engines.engine import move_checked
+from geounet.inference.engines.predictor import Predictor
 from geounet.inference.engines.starting import start_engine
 
 needs_openvino = pytest.mark.skipif(
@@ -225,3 +228,51 @@ def test_scores_that_are_no_numbers_are_no_labels(tmp_path, name, tta):
     write_raster(scene, pixels)
     options = replace(options, overwrite=True)
     assert predict(scene, model, tmp_path / "mask.tif", options).nodata_pixels == 1
+
+
+def test_a_device_that_computes_wrong_is_refused(tmp_path, monkeypatch):
+    """As torch did on Apple's GPUs; here the second device is the CPU, or one that mixes rows."""
+    _, model = make_model(tmp_path)
+    predictor = Predictor([(model.network, model.spec)], Request()).eval()
+    move_checked(predictor, torch.device("cpu"))
+    to = predictor.to
+
+    def move_and_break(device):
+        for module in predictor.modules():
+            if isinstance(module, torch.nn.Conv2d):
+                module.weight.data = module.weight.flip(0)
+        return to(device)
+
+    monkeypatch.setattr(predictor, "to", move_and_break)
+    with pytest.raises(ResourceError, match="computes this network wrong on cpu"):
+        move_checked(predictor, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_switches_of_cudnn_are_put_back(precision):
+    conv = torch.backends.cudnn.conv
+    before = conv.fp32_precision
+    conv.fp32_precision = "ieee"  # after this, torch refuses to tell its older switch
+    try:
+        with _reproducible(Runtime(torch.device("cpu"), precision)):
+            assert conv.fp32_precision == ("ieee" if precision == "float32" else "tf32")
+            assert torch.backends.cudnn.deterministic
+        assert conv.fp32_precision == "ieee"
+        assert not torch.backends.cudnn.deterministic
+    finally:
+        conv.fp32_precision = before
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("CUDA error: no kernel image is available for execution\nhint", ResourceError),
+        ("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", MemoryError),
+        ("mat1 and mat2 shapes cannot be multiplied", RuntimeError),
+    ],
+)
+def test_errors_of_a_gpu_say_what_they_mean(text, expected):
+    with pytest.raises(expected) as caught, _naming(torch.device("cuda:1")):
+        raise RuntimeError(text)
+    assert type(caught.value) is expected
+    assert "\n" not in str(caught.value)

@@ -65,6 +65,17 @@ def test_time_decides_where_it_runs_out_first():
     assert clock.position == 1
 
 
+def test_what_comes_before_the_first_step_is_no_part_of_the_schedule():
+    now = Time()
+    clock = Clock(1000, 60.0, started=100.0, now=now)
+    clock.begun_s, now.seconds = 20.0, 120.0
+    assert clock.position == 0
+    now.seconds = 140.0
+    assert clock.position == 0.5
+    now.seconds = 160.0
+    assert clock.position == 1
+
+
 def test_steps_to_come_are_told_from_the_time_that_is_left():
     now = Time()
     clock = Clock(1000, 60.0, started=100.0, now=now)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from threading import Event
 
 import geopandas
 import numpy as np
@@ -55,10 +56,12 @@ def pair(tmp_path):
     return image_path, write_raster(tmp_path / "labels.tif", labels)
 
 
-def learn(image, labels, output, **options):
+def learn(image, labels, output, stop=None, **options):
     images = image if isinstance(image, list) else [image]
     paths = labels if isinstance(labels, list) else [labels]
-    return train(images, paths, output, TrainOptions(**{**SMALL, "epochs": 2, **options}))
+    return train(
+        images, paths, output, TrainOptions(**{**SMALL, "epochs": 2, **options}), stop=stop
+    )
 
 
 def weights(summary):
@@ -293,7 +296,8 @@ def test_the_papers_unpadded_network_trains(pair, tmp_path):
 
 
 def test_time_is_kept(pair, tmp_path):
-    summary = learn(*pair, tmp_path / "run", epochs=10_000, max_time_min=10 / 60)
+    options = {"epochs": 10_000, "max_time_min": 10 / 60, "schedule": "one-cycle"}
+    summary = learn(*pair, tmp_path / "run", **options)
     assert summary.elapsed_s < 20  # the report too, on a busy machine
     assert summary.epochs < 10_000
     rates = np.genfromtxt(tmp_path / "run" / "history.csv", delimiter=",", names=True)["lr"]
@@ -394,6 +398,37 @@ def test_a_loss_that_is_no_number_stops_the_run(pair, tmp_path):
         assert set(np.unique(batch["labels"])) <= {0, 1, 255}
     assert learn(*pair, tmp_path / "run", overwrite=True, epochs=1).epochs == 1
     assert not (tmp_path / "run" / "bad-batch.npz").exists()
+
+
+@pytest.mark.parametrize("poisoned", [2, 3])
+def test_a_step_that_leaves_no_numbers_is_neither_saved_nor_validated(
+    pair, tmp_path, monkeypatch, poisoned
+):
+    """Its own loss was one; the last step of an epoch, or the last before a stop."""
+    take_step, stop, taken = training.learning.loop.take_step, Event(), []
+
+    def poison(learner, *others):
+        loss = take_step(learner, *others)
+        taken.append(loss)
+        if len(taken) == poisoned:
+            next(learner.network.parameters()).data[0] = torch.inf
+            if poisoned == 2:
+                stop.set()
+        return loss
+
+    monkeypatch.setattr("geounet.training.options.EPOCH_CHIPS", (12, 12))
+    monkeypatch.setattr("geounet.training.learning.loop.take_step", poison)
+    expected = f"weights became infinite or NaN at step {poisoned}; .*bad-batch"
+    with pytest.raises(InputError, match=expected):
+        learn(*pair, tmp_path / "run", stop=stop)
+    assert not (tmp_path / "run" / "state.safetensors").exists()
+
+
+def test_a_rate_is_not_looked_for_where_the_loss_is_no_number(pair, tmp_path, monkeypatch):
+    nothing = torch.tensor(torch.nan)
+    monkeypatch.setattr("geounet.training.learning.choosing.take_step", lambda *_: nothing)
+    with pytest.raises(InputError, match="--lr auto: the loss of the first chips is nan"):
+        learn(*pair, tmp_path / "run", lr=None)
 
 
 def test_existing_output_is_left_alone(pair, tmp_path):

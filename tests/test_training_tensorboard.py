@@ -22,10 +22,11 @@ def test_epochs_done_once_more_replace_those_before(tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    with closing(EventFile(tmp_path, 0)) as events:
+    with closing(EventFile(tmp_path)) as events:
+        assert not list(tmp_path.iterdir())  # a run that is killed now starts again
         for number in (1, 2, 3):
             events.add(make_epoch(number, 1 / number))
-    with closing(EventFile(tmp_path, 2)) as events:
+    with closing(EventFile(tmp_path)) as events:
         events.add(make_epoch(3, 0.25))
     found = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [(e.step, e.value) for e in found.Scalars("loss")] == [(1, 1.0), (2, 0.5), (3, 0.25)]

@@ -95,7 +95,7 @@ class TrainOptions:
         schedule: of the learning rate: "one-cycle", "cosine" or "plateau" (see `Schedule`).
         warm_up: share of the run in which the learning rate rises; None: the schedule's own.
         momentum: of SGD; 0.99 as in the paper.
-        weight_decay: of either.
+        weight_decay: of each step, on weights; none on biases and norms.
         clip: largest norm of a step's gradient; 0: any.
         ema: largest decay of a moving average of the weights, which is kept where it is better (see
             `WeightAverage`); 0: none.

@@ -111,9 +111,13 @@ class Run:
     @property
     def is_over(self) -> bool:
         """Whether all epochs are done, the time is up, or nothing gets better any more."""
-        if not self.epochs:  # whatever the time: without a step and its validation is no model
+        if len(self.epochs) >= self.options.epochs:
+            return True
+        # whatever the time: without a step and its validation is no model, and a run that was
+        # stopped within an epoch, be it after its last step, has that validated when it goes on
+        if not self.epochs or self.current.losses:
             return False
-        if self.clock.position >= 1 or len(self.epochs) >= self.options.epochs:
+        if self.clock.position >= 1:
             return True
         patience = self.options.patience
         return bool(patience and self.epochs[-1].number - find_best(self.epochs).number >= patience)

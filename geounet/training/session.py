@@ -198,13 +198,13 @@ def _find_state(folder: RunFolder, options: TrainOptions) -> State | None:
 
 def _work(run: Run, record: Record, progress: ProgressCallback, stop: Event) -> Metrics | None:
     """Train until the run is over, keeping record; metrics of its kept model on the test scenes."""
-    team, is_saved = run.learner.team, bool(run.clock.steps)
+    team, saved, is_saved = run.learner.team, len(run.epochs), bool(run.clock.steps)
     try:
         with _open_events(run, record.folder) as events:
             for epoch in train_epochs(run, progress, stop):
                 if team.leads:
                     record.add(run)
-                is_saved = True
+                saved, is_saved = len(run.epochs), True
                 if events is not None:
                     events.add(epoch)
         return team.from_first(lambda: _conclude(run, record, progress))
@@ -212,7 +212,8 @@ def _work(run: Run, record: Record, progress: ProgressCallback, stop: Event) -> 
         team.from_first(lambda: record.save(run))
         raise Interrupted(record.describe_interruption(run.epochs, is_saved=True)) from None
     except KeyboardInterrupt:
-        raise Interrupted(record.describe_interruption(run.epochs, is_saved=is_saved)) from None
+        done = run.epochs[:saved]
+        raise Interrupted(record.describe_interruption(done, is_saved=is_saved)) from None
     except LossError as error:
         chips = join_shares(team.from_all(error.arrays))
         team.from_first(lambda: record.folder.write_bad_batch(chips))
@@ -233,7 +234,7 @@ def _conclude(run: Run, record: Record, progress: ProgressCallback) -> Metrics |
 def _open_events(run: Run, folder: RunFolder) -> AbstractContextManager[EventFile | None]:
     if not run.options.tensorboard or not run.learner.team.leads:
         return nullcontext()
-    return closing(EventFile(folder.path, len(run.epochs)))
+    return closing(EventFile(folder.path))
 
 
 def _summarize(run: Run, output: Path, tested: Metrics | None, elapsed_s: float) -> TrainSummary:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from functools import partial
@@ -23,7 +24,8 @@ from measuring import Measurement, Task, peak_bytes
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geounet.inference import PredictOptions, predict
+from geounet.inference import PredictOptions, predict, resolve_runtime
+from geounet.inference.engines.engine import Pending
 from geounet.inference.planning.plan import list_parts, list_tiles
 from geounet.inference.running.preparation import Prepared, prepare
 from geounet.inference.running.streaming import batch_tiles, load_tile
@@ -67,11 +69,15 @@ def make_bare(task: Task, model: Model, engine: str) -> Work:
     runner = prepared.engine
 
     def run() -> dict[str, Any]:
-        seconds = []
+        seconds, begun = [], deque[Pending]()
         for image, valid in batches:
             started = time.perf_counter()
-            runner(image, valid)
+            begun.append(runner.submit(image, valid))
+            if len(begun) > runner.ahead:
+                begun.popleft()()
             seconds.append(time.perf_counter() - started)
+        for pending in begun:
+            pending()
         return {
             "precision": runner.runtime.precision,
             "tile": prepared.plan.tile_shape,
@@ -87,13 +93,15 @@ def make_monai(task: Task, model: Model) -> Work:
     from monai.inferers import SlidingWindowInferer
 
     inferer = SlidingWindowInferer(MONAI_WINDOW, overlap=MONAI_OVERLAP, mode="gaussian")
+    device = resolve_runtime().device
+    network = model.network.to(device)
 
     @torch.inference_mode()
     def run() -> dict[str, Any]:
         with rasterio.open(task.scene) as source:
-            image = torch.from_numpy(normalise(source.read(), model.spec))
-        scores = inferer(image[None], model.network)
-        write_mask(task, scores.argmax(dim=1)[0].numpy(), model.spec)
+            image = torch.from_numpy(normalise(source.read(), model.spec)).to(device)
+        scores = inferer(image[None], network)
+        write_mask(task, scores.argmax(dim=1)[0].cpu().numpy(), model.spec)
         return {"precision": "float32"}
 
     return run
@@ -101,6 +109,8 @@ def make_monai(task: Task, model: Model) -> Work:
 
 def make_loop(task: Task, model: Model) -> Work:
     """The loop that most tools have: padded tiles that overlap, of each the middle is kept."""
+    device = resolve_runtime().device
+    network = model.network.to(device)
 
     @torch.inference_mode()
     def run() -> dict[str, Any]:
@@ -109,8 +119,8 @@ def make_loop(task: Task, model: Model) -> Work:
             for row, rows in _list_steps(source.height):
                 for col, cols in _list_steps(source.width):
                     pixels = source.read(window=Window(col, row, LOOP_TILE, LOOP_TILE))
-                    x = torch.from_numpy(normalise(pixels, model.spec))
-                    labels = model.network(x[None]).argmax(dim=1)[0].numpy()
+                    x = torch.from_numpy(normalise(pixels, model.spec)).to(device)
+                    labels = network(x[None]).argmax(dim=1)[0].cpu().numpy()
                     kept = labels[rows.start - row : rows.stop - row, cols.start - col :]
                     mask[rows, cols] = kept[:, : cols.stop - cols.start]
         write_mask(task, mask, model.spec)
@@ -172,10 +182,12 @@ def _read_batches(prepared: Prepared) -> Iterator[tuple[NDArray[Any], NDArray[np
 
 
 def _read_options(task: Task, engine: str) -> PredictOptions:
+    device = {}
     if engine == "openvino":  # geounet imports it later, when the clock runs
         import_module("openvino")
+        device = {"device": "cpu"}
     paths = {name: Path(task.options[name]) for name in ("aoi", "polygons") if name in task.options}
-    return PredictOptions(engine=engine, **{**task.options, **paths})
+    return PredictOptions(engine=engine, **{**device, **task.options, **paths})
 
 
 def main() -> None:

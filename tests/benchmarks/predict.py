@@ -14,9 +14,10 @@ Speeds are medians over the rounds, with the slowest and the fastest in brackets
 of the ratios within a round. Memory is the largest over the rounds.
 
 All have the same weights. MONAI and the loop run the network as one trains it: padded, BatchNorm,
-float32. geounet runs it unpadded, with BatchNorm folded. "Labels equal" is the share of the pixels
-whose class is that of geounet's torch engine in float32, whose labels are those of the untiled
-scene. Random weights are often undecided; `--model FILE --scene FILE` takes a trained one:
+float32, on the GPU if there is one. geounet runs it unpadded, with BatchNorm folded. "Labels equal"
+is the share of the pixels whose class is that of geounet's torch engine in float32, whose labels
+are those of the untiled scene. Random weights are often undecided; `--model FILE --scene FILE`
+takes a trained one:
 
 python tests/benchmarks/predict.py --folder bench --contenders    # makes scene, labels, model only
 geounet train bench/scene-4096.tif -l bench/labels-4096.tif -o bench/run \

@@ -21,7 +21,13 @@ from torch import Tensor, nn
 from geounet.classes import NODATA
 from geounet.errors import ModelError, ResourceError, UsageError
 from geounet.inference.engines.blending import Blend
-from geounet.inference.engines.engine import Engine, Outputs, Pending, is_out_of_memory
+from geounet.inference.engines.engine import (
+    Engine,
+    Outputs,
+    Pending,
+    count_changes,
+    is_out_of_memory,
+)
 from geounet.inference.engines.predictor import STEPS, Request, to_blended_form
 from geounet.inference.engines.runtime import Runtime
 from geounet.models import ForeignNetwork, Geometry, ModelSpec, measure_reach
@@ -169,7 +175,7 @@ def is_file(network: nn.Module) -> bool:
 
 
 def find_reach(network: nn.Module, spec: ModelSpec, side: int) -> int:
-    """How far the border of a tile reaches into it: measured at first use, then remembered.
+    """How far the border of a tile reaches into it: measured once for these weights.
 
     Raises:
         ModelError: the network cannot run, or does not give what the spec says.
@@ -177,13 +183,15 @@ def find_reach(network: nn.Module, spec: ModelSpec, side: int) -> int:
     is_fixed = getattr(network, "side", None) is not None
     most = max(MEASURED_TILE // (2 * spec.stride), 1) * 2 * spec.stride
     measured = side if is_fixed else min(side, most)
+    # in training the weights change between validations
+    changes = sum(map(count_changes, network.parameters()))
     known = _reaches.setdefault(network, {})
-    if measured not in known:
-        known[measured] = _measure(network, spec, measured)
-    return known[measured]
+    if (measured, changes) not in known:
+        known[measured, changes] = _measure(network, spec, measured)
+    return known[measured, changes]
 
 
-_reaches: WeakKeyDictionary[nn.Module, dict[int, int]] = WeakKeyDictionary()
+_reaches: WeakKeyDictionary[nn.Module, dict[tuple[int, int], int]] = WeakKeyDictionary()
 
 
 def _measure(network: nn.Module, spec: ModelSpec, side: int) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from geounet.errors import ResourceError
 from geounet.heap import keep_freed, trim_memory
 from geounet.inference.engines.predictor import Predictor, Request
 from geounet.inference.engines.runtime import Runtime
@@ -86,7 +87,9 @@ class TorchEngine:
         if runtime.device.type == "mps":  # has no float64
             predictor.float()
         predictor.set_precision(runtime.dtype)
-        self.predictor = predictor.to(runtime.device).eval()
+        self.predictor = predictor.eval()
+        if runtime.device.type != "cpu":
+            move_checked(self.predictor, runtime.device)
 
     def submit(self, image: NDArray[np.generic], valid: NDArray[np.bool_]) -> Pending:
         """See `Engine`."""
@@ -114,14 +117,51 @@ class TorchEngine:
         trim_memory()
 
 
+CHECKED_SIDE = 128
+"""Pixels, or a stride."""
+
+MOST_DIFFERENCE = 0.05
+"""Of the largest score: float16 stays far below, what is wrong far above."""
+
+
+@torch.inference_mode()
+def move_checked(predictor: Predictor, device: torch.device) -> None:
+    """Move a predictor from the CPU, and see that it computes there what it did.
+
+    Some releases of torch compute convolutions wrong on Apple's GPUs, without a word, where weights
+    or images do not lie in memory channel after channel (pytorch issues 180984 and 192212).
+
+    Raises:
+        ResourceError: it does not.
+    """
+    geometry = predictor.geometry
+    side = -(-CHECKED_SIDE // geometry.stride) * geometry.stride + 2 * geometry.read_margin
+    image = predictor.draw_noise(side)
+    valid = torch.ones((1, side, side), dtype=torch.bool)
+    expected = predictor.score(image, valid).float()
+    predictor.to(device)
+    found = predictor.score(image.to(device), valid.to(device)).float().cpu()
+    if not (found - expected).abs().max() <= MOST_DIFFERENCE * expected.abs().max():
+        raise ResourceError(
+            f"torch {torch.__version__} computes this network wrong on {device}; use --device cpu, "
+            "or another release of torch"
+        )
+
+
 WANT_OF_MEMORY = (
     "allocate memory",
     "out of memory",
     "bad alloc",
     "ALLOC_FAILED",  # cuDNN and cuBLAS
+    "ALLOCATION_FAILED",  # cuDNN 9
     "unable to find an engine",  # cuDNN, if the workspace of none can be had
 )
 """What libraries say who raise plain RuntimeErrors."""
+
+
+def count_changes(weight: torch.Tensor) -> int:
+    """How often a weight was changed in place: training does so."""
+    return 0 if weight.is_inference() else weight._version
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -109,7 +109,7 @@ class Predictor(nn.Module):
             whether all scores are finite.
         """
         kept = trim(valid, self.geometry.read_margin)  # (N, H, W)
-        scores = self._average(image, valid)  # (N, K, H, W)
+        scores = self.score(image, valid)
         # argmax on the device: 1 byte per pixel comes back instead of 4 * K; on the CPU it takes
         # ten times as long where a pixel's scores do not lie side by side
         side_by_side = scores.contiguous(memory_format=torch.channels_last)
@@ -126,6 +126,13 @@ class Predictor(nn.Module):
                 outputs["scores"] = probability.masked_fill(~kept[:, None], math.nan).to(dtype)
         return outputs
 
+    def draw_noise(self, side: int) -> Tensor:
+        """float32 (1, B, side, side), spread as training pixels are; always the same."""
+        first = self._members[0]
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.randn((1, len(first.offset), side, side), generator=generator)
+        return (first.offset + first.scale * noise).float()
+
     def set_precision(self, dtype: torch.dtype) -> None:
         """Let the networks, not the normalisation, compute in this dtype."""
         for member in self._members:
@@ -139,8 +146,8 @@ class Predictor(nn.Module):
     def _is_mean(self) -> bool:
         return len(self.members) * len(TURNS[self.request.tta]) > 1
 
-    def _average(self, image: Tensor, valid: Tensor) -> Tensor:
-        """Scores before softmax of a single pass; else the mean of the passes' probabilities."""
+    def score(self, image: Tensor, valid: Tensor) -> Tensor:
+        """(N, K, H, W): scores before softmax of a single pass; else the mean of probabilities."""
         turns = TURNS[self.request.tta]
         total: Tensor | None = None
         for member in self._members:

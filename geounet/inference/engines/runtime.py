@@ -37,7 +37,11 @@ def resolve_runtime(device: str = "auto", precision: Precision = "auto") -> Runt
     """
     chosen = _resolve_device(device)
     if precision == "auto":
-        return Runtime(chosen, _fastest_precision(chosen))
+        try:
+            return Runtime(chosen, _fastest_precision(chosen))
+        except RuntimeError as error:  # another process has it for itself, or its driver is ill
+            reason = str(error).splitlines()[0]
+            raise ResourceError(f"{chosen} fails: {reason}; use --device cpu") from error
     if precision not in DTYPES:
         raise UsageError(f"precision {precision!r}; choose from {', '.join(DTYPES)}")
     if precision == "float16" and chosen.type == "cpu":

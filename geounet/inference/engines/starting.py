@@ -21,7 +21,7 @@ from geounet.inference.engines.blended_engine import (
 )
 from geounet.inference.engines.blending import Blend
 from geounet.inference.engines.cuda_engine import CudaEngine
-from geounet.inference.engines.engine import Engine, TorchEngine
+from geounet.inference.engines.engine import Engine, TorchEngine, count_changes
 from geounet.inference.engines.openvino_engine import OpenVinoEngine, check_openvino, fits_openvino
 from geounet.inference.engines.predictor import Predictor, Request
 from geounet.inference.engines.runtime import Runtime, resolve_runtime
@@ -91,7 +91,7 @@ def start_engine(models: Sequence[Model], dtype: np.dtype[Any], options: Predict
 def _identify(network: nn.Module) -> tuple[object, ...]:
     """The network and the state of its weights, which training changes in place."""
     weights = network.state_dict().values()
-    return ref(network), *((w.data_ptr(), 0 if w.is_inference() else w._version) for w in weights)
+    return ref(network), *((w.data_ptr(), count_changes(w)) for w in weights)
 
 
 def _make_engine(

@@ -148,12 +148,14 @@ def load_tile(
 def batch_tiles(tiles: Iterable[LoadedTile], size: int) -> Iterator[list[LoadedTile]]:
     """Runs of tiles of one shape in order, each with at most `size` that need the network.
 
-    A run is at most 4 * `size` tiles long, so that memory is bounded where few are needed.
+    A run is at most 4 * `size` tiles long, so that memory is bounded where few are needed. None
+    reaches into another part: on a GPU the last bits of scores depend on how many tiles are
+    computed together, and a part must be the same whichever others are computed before it.
     """
     group: list[LoadedTile] = []
     needed = 0
     for loaded in tiles:
-        if group and loaded.valid.shape != group[0].valid.shape:  # the last part's may be lower
+        if group and loaded.part != group[0].part:
             yield group
             group, needed = [], 0
         group.append(loaded)
@@ -200,15 +202,17 @@ def _submit(engine: Engine, needed: Sequence[LoadedTile], limit: Limit) -> Pendi
                 np.stack([loaded.image for loaded in needed]),
                 np.stack([loaded.valid for loaded in needed]),
             )
+        if pending is None:
+            limit.pixels = pixels
+            engine.rest()  # only now are the activations gone
 
     def finish() -> list[PredictedTile]:
-        try:
-            if pending is not None:
+        if pending is not None:
+            with suppress(MemoryError):
                 outputs = pending()
                 return [_cut_tile(engine, outputs, i, loaded) for i, loaded in enumerate(needed)]
-        except MemoryError:
-            pass
-        limit.pixels = min(limit.pixels, pixels)
+            limit.pixels = min(limit.pixels, pixels)
+            engine.rest()
         return _run_halves(engine, needed, limit)
 
     return finish

@@ -87,7 +87,7 @@ class ExportedNetwork(nn.Module):
         try:
             return torch.cat([self._run(x[i : i + 1]) for i in range(len(x))])
         except (RuntimeError, TypeError, ValueError, KeyError) as error:
-            if isinstance(error, torch.cuda.OutOfMemoryError) or "memory" in str(error):
+            if any(word in str(error) for word in ("memory", "ALLOC", "unable to find an engine")):
                 raise
             raise ModelError(
                 f"{self.path} fails on {tuple(x.shape[1:])}: {_one_line(error)}"

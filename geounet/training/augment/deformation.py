@@ -75,8 +75,9 @@ def spread(nodes: Tensor, side: int) -> Tensor:
 
 def interpolate(image: Tensor, positions: Tensor) -> Tensor:
     """The image (N, B, h, w) at the positions, bicubic; beyond its edge its outermost pixels."""
-    side = torch.tensor(image.shape[-2:], device=image.device)[:, None, None]
-    grid = (2 / side * positions).flip(1).permute(0, 2, 3, 1)  # (N, H, W, 2): x, y
+    height, width = image.shape[-2:]
+    rows, cols = positions.unbind(dim=1)
+    grid = torch.stack([2 / width * cols, 2 / height * rows], dim=-1)  # (N, H, W, 2): x, y
     return functional.grid_sample(
         image, grid, mode="bicubic", padding_mode="border", align_corners=False
     )

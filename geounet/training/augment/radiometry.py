@@ -60,7 +60,8 @@ def blur(image: Tensor, largest_px: float, dice: Dice) -> Tensor:
     reach = math.ceil(REACH * largest_px)
     # at 1e-3 px the kernel is 1 in the middle and 0 elsewhere, exactly
     offsets = torch.arange(-reach, reach + 1) / sigma.clamp(min=1e-3)
-    kernel = functional.softmax(-(offsets**2) / 2, dim=1).to(image.device)  # (N, taps)
+    kernel = functional.softmax(-(offsets**2) / 2, dim=1)  # (N, taps)
+    kernel = kernel.to(image.device, non_blocking=True)
     count, bands, height, width = image.shape
     kernels = kernel.repeat_interleave(bands, dim=0)[:, None, None]  # (N * B, 1, 1, taps)
     flat = image.reshape(1, count * bands, height, width)

@@ -25,7 +25,7 @@ from geounet.training.keeping.history import Epoch, find_kept
 from geounet.training.learning.learner import Learner
 from geounet.training.run import Chosen, Run, Unfinished
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 METADATA_KEY = "geounet-state"
 
 
@@ -38,7 +38,7 @@ class State:
         spec: of the model to be.
         chosen: what the options may have left open.
         steps: taken.
-        elapsed_s: seconds until it was saved.
+        seconds: of its clock: in all, before the first step, and reserved for the end.
         epochs: those that were over.
         current: losses and seconds of the one under way.
         scaler: of the loss.
@@ -49,7 +49,7 @@ class State:
     spec: ModelSpec
     chosen: Chosen
     steps: int
-    elapsed_s: float
+    seconds: Mapping[str, float]
     epochs: list[Epoch]
     current: Mapping[str, Any]
     scaler: Mapping[str, Any]
@@ -73,7 +73,11 @@ def save_state(path: Path, run: Run, settings: Mapping[str, Any]) -> None:
         "spec": run.spec.to_json(),
         "chosen": asdict(run.chosen),
         "steps": run.clock.steps,
-        "elapsed_s": run.clock.elapsed_s,
+        "seconds": {
+            "elapsed": run.clock.elapsed_s,
+            "begun": run.clock.begun_s,
+            "reserve": run.clock.reserve_s,
+        },
         "epochs": [asdict(epoch) for epoch in run.epochs],
         "current": asdict(run.current) | {"losses": run.current.list_losses()},
         "scaler": run.learner.scaler.state_dict(),
@@ -131,7 +135,8 @@ def restore(run: Run, state: State) -> None:
         run.learner.scaler.load_state_dict(dict(state.scaler))
     run.spec = state.spec
     run.clock.steps = state.steps
-    run.clock.started -= state.elapsed_s
+    run.clock.started -= state.seconds["elapsed"]
+    run.clock.begun_s, run.clock.reserve_s = state.seconds["begun"], state.seconds["reserve"]
     run.epochs = list(state.epochs)
     run.current = Unfinished(**state.current)
     run.current.losses = [

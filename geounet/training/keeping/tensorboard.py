@@ -31,15 +31,21 @@ def check_tensorboard() -> None:
 
 
 class EventFile:
-    """Writes one point per epoch; those of epochs that are done once more are replaced."""
+    """Writes one point per epoch; those of epochs that are done once more are replaced.
 
-    def __init__(self, run_folder: Path, epochs: int) -> None:
-        from torch.utils.tensorboard.writer import SummaryWriter
+    The file is made with the first of them: a run that is killed before has left nothing.
+    """
 
-        self._writer: SummaryWriter = SummaryWriter(str(run_folder / FOLDER), purge_step=epochs + 1)
+    def __init__(self, run_folder: Path) -> None:
+        self._folder = run_folder / FOLDER
+        self._writer: SummaryWriter | None = None
 
     def add(self, epoch: Epoch) -> None:
         """All numbers of the epoch's row, by their names there."""
+        from torch.utils.tensorboard.writer import SummaryWriter
+
+        if self._writer is None:
+            self._writer = SummaryWriter(str(self._folder), purge_step=epoch.number)
         for name, value in epoch.to_row().items():
             if value is not None and name != "epoch":
                 self._writer.add_scalar(name, value, epoch.number)
@@ -47,4 +53,5 @@ class EventFile:
 
     def close(self) -> None:
         """End the file."""
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()

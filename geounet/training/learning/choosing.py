@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
+from geounet.errors import InputError
 from geounet.inference import Runtime, free_memory
 from geounet.progress import Progress, ProgressCallback
 from geounet.training.data.chips import Batch, ChipStream
@@ -153,7 +154,11 @@ def choose_lr(curve: Sequence[tuple[float, float]]) -> float:
 def _test_rates(
     trial: Run, batches: Iterable[Batch], progress: ProgressCallback
 ) -> Iterator[tuple[float, float]]:
-    """Rates and smoothed losses, until these have risen."""
+    """Rates and smoothed losses, until these have risen.
+
+    Raises:
+        InputError: the first is no number.
+    """
     low, high = TEST_RATES
     average, lowest, team = 0.0, math.inf, trial.learner.team
     trial.learner.network.train()
@@ -163,6 +168,11 @@ def _test_rates(
         loss = team.from_all(float(take_step(trial.learner, [batch], rate, dice)))[0]
         average = SMOOTHING * average + (1 - SMOOTHING) * loss
         smooth = average / (1 - SMOOTHING ** (step + 1))
+        if not (step or math.isfinite(loss)):
+            raise InputError(
+                f"--lr auto: the loss of the first chips is {loss}; look for extreme values in the "
+                "image"
+            )
         if not math.isfinite(smooth) or smooth > DIVERGED * lowest:
             break
         lowest = min(lowest, smooth)

@@ -49,6 +49,8 @@ def train_epochs(run: Run, progress: ProgressCallback, stop: Event) -> Iterator[
         steps = zip(*[batches] * options.accumulate, strict=True)
         evaluate = partial(_evaluate, run, reader)
         is_stopping = team.meet(stop.is_set())
+        if not run.clock.steps:
+            run.clock.begun_s = run.clock.elapsed_s
         while not run.is_over:
             if is_stopping:
                 raise Stopped

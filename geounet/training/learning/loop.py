@@ -25,7 +25,7 @@ class Stopped(Exception):
 
 
 class LossError(InputError):
-    """The loss is no longer a number.
+    """The loss, or what a step made of the weights, is no longer a number.
 
     Attributes:
         arrays: image, valid and labels of the step's chips.
@@ -64,7 +64,7 @@ def train_epoch(
         stop: when set, the step under way is the last.
 
     Raises:
-        LossError: the loss is no longer a number.
+        LossError: the loss or a weight is no longer a number.
         Stopped: before the epoch is over.
     """
     team = run.learner.team
@@ -83,14 +83,17 @@ def train_epoch(
         if (len(losses) - 1) % REPORT_EVERY == 0:
             check_losses(run, seen)
             report()
-            seen.clear()
+            del seen[:-1]
         if team.meet(stop.is_set()):
             check_losses(run, seen)
+            check_weights(run, batches)
             report()
             raise Stopped
         if run.clock.position >= 1:
             break
-    check_losses(run, seen)
+    if seen:
+        check_losses(run, seen)
+        check_weights(run, seen[-1])
 
 
 def measure_steps(run: Run, steps: Iterable[Sequence[Batch]]) -> Iterator[Sequence[Batch]]:
@@ -114,8 +117,18 @@ def check_losses(run: Run, seen: Sequence[Sequence[Batch]]) -> None:
     Raises:
         LossError: one is not.
     """
-    values = run.current.list_losses()[-len(seen) :] if seen else []
+    values = run.current.list_losses()[-len(seen) :]
     first = run.clock.steps - len(seen) + 1
     for step, (value, batches) in enumerate(zip(values, seen, strict=True), first):
         if not math.isfinite(value):
             raise LossError(f"the loss became {value} at step {step}", batches)
+
+
+def check_weights(run: Run, batches: Sequence[Batch]) -> None:
+    """See that the last step has left numbers, before they are saved or validated.
+
+    Raises:
+        LossError: it has not, although its loss was one.
+    """
+    if not all(bool(p.isfinite().all()) for p in run.learner.network.parameters()):
+        raise LossError(f"weights became infinite or NaN at step {run.clock.steps}", batches)

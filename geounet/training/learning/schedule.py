@@ -70,6 +70,7 @@ class Clock:
         total_steps: steps of the whole run.
         limit_s: seconds that the run may take; None: as long as it needs.
         started: when it began, by `now`.
+        begun_s: seconds of the limit that passed before the first step.
         reserve_s: seconds of the limit that what comes after the last step will take.
         steps: taken so far.
         now: a clock in seconds.
@@ -78,6 +79,7 @@ class Clock:
     total_steps: int
     limit_s: float | None
     started: float
+    begun_s: float = 0.0
     reserve_s: float = 0.0
     steps: int = 0
     now: Callable[[], float] = time.perf_counter
@@ -89,12 +91,12 @@ class Clock:
 
     @property
     def position(self) -> float:
-        """Share of the run that is over; 1 or more: stop."""
+        """Share of the steps, or of the time for them, that is over; 1 or more: stop."""
         by_steps = self.steps / self.total_steps
         if self.limit_s is None:
             return by_steps
-        available = max(self.limit_s - self.reserve_s, 1e-9)
-        return max(by_steps, self.elapsed_s / available)
+        available = max(self.limit_s - self.begun_s - self.reserve_s, 1e-9)
+        return max(by_steps, (self.elapsed_s - self.begun_s) / available)
 
     @property
     def expected_steps(self) -> int:

@@ -42,11 +42,11 @@ def compute_loss(learner: Learner, batch: Batch, dice: Dice) -> Tensor:
     """The loss of a batch after augmentation."""
     device, dtype = learner.runtime.device, learner.runtime.dtype
     image = learner.normalise(batch.image, batch.valid)  # (N, B, h, w)
-    valid, labels = (
-        torch.from_numpy(x).to(device, non_blocking=True) for x in (batch.valid, batch.labels)
-    )  # (N, h, w), (N, H, W)
-    border = () if batch.border is None else (torch.from_numpy(batch.border).to(device),)
-    pixels = learner.augment(Pixels(image, valid, labels, border), dice)
+    planes = (batch.valid, batch.labels, batch.border)
+    valid, labels, *border = (  # (N, h, w), (N, H, W)
+        torch.from_numpy(x).to(device, non_blocking=True) for x in planes if x is not None
+    )
+    pixels = learner.augment(Pixels(image, valid, labels, tuple(border)), dice)
     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         scores, *sides = learner.forward(pixels.image)  # (N, K, H' >= H, W' >= W), lower levels
     scores = crop_centre(scores, pixels.labels.shape[-1])
