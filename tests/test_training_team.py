@@ -80,6 +80,11 @@ def test_steps_are_those_of_one_process(together, alone):
         np.testing.assert_array_equal(first[key], second[key], err_msg=key)
 
 
+def test_what_layers_remember_is_that_of_the_first_process(together):
+    for found in together:
+        np.testing.assert_array_equal(found["aligned"], [1, 1])
+
+
 def read_rows(run):
     lines = (run / "history.csv").read_text().splitlines()[1:]
     return np.array([[float(cell) for cell in line.split(",")[:-1]] for line in lines])

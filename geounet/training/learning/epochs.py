@@ -67,9 +67,11 @@ def train_epochs(run: Run, progress: ProgressCallback, stop: Event) -> Iterator[
 
 def _finish_epoch(run: Run, evaluate: Callable[[nn.Module], Metrics]) -> Epoch:
     """Validate, the averaged weights too, and begin the next epoch."""
-    result = run.current.finish()
+    result, team = run.current.finish(), run.learner.team
+    team.align(run.learner.network)
     metrics, is_average = evaluate(run.learner.network), False
     if run.learner.average is not None:
+        team.align(run.learner.average.network)
         other = evaluate(run.learner.average.network)
         if (other.mean_iou or 0.0) > (metrics.mean_iou or 0.0):
             metrics, is_average = other, True

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from geounet.errors import UsageError
 from geounet.training.team.echo import one_voice
@@ -110,6 +110,15 @@ class Team:
         found: list[Any] = [None] * self.share.size
         dist.all_gather_object(found, own, group=self._group)
         return found
+
+    def align(self, network: nn.Module) -> None:
+        """Let its layers remember what those of the first process do.
+
+        BatchNorm does anyway, but other packages' kinds of it see a process's own chips only.
+        """
+        if not self.is_alone:
+            for buffer in network.buffers():
+                dist.broadcast(buffer, src=0)
 
     def total(self, part: Tensor) -> Tensor:
         """The sum over all processes, with the gradient of each one's part."""
