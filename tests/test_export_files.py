@@ -421,23 +421,24 @@ def build_lively(architecture, arguments):
     return network
 
 
-@pytest.mark.slow
+ARCHITECTURES = [
+    ("unet", {"width": 8, "depth": 4, "padding": "valid", "norm": "none"}),
+    ("unet", {"width": 8, "depth": 3, "padding": "same", "norm": "batch"}),
+    ("lightunet", {"width": 8, "depth": 3, "padding": "same", "norm": "batch"}),
+    ("resunet", {"width": 8, "blocks": (3, 4, 6, 3)}),
+    ("fcn32s", {"width": 8}),
+    ("fcn16s", {"width": 8}),
+    ("fcn8s", {"width": 8}),
+    ("smp:Unet:resnet18", {}),
+    ("smp:DeepLabV3Plus:resnet18", {}),
+    ("smp:Segformer:mit_b0", {}),
+]
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize(
     ("architecture", "arguments"),
-    [
-        ("unet", {"width": 8, "depth": 4, "padding": "valid", "norm": "none"}),
-        ("unet", {"width": 8, "depth": 3, "padding": "same", "norm": "batch"}),
-        ("lightunet", {"width": 8, "depth": 3, "padding": "same", "norm": "batch"}),
-        ("resunet", {"width": 8}),
-        ("resunet", {"width": 8, "blocks": (3, 4, 6, 3)}),
-        ("fcn32s", {"width": 8}),
-        ("fcn16s", {"width": 8}),
-        ("fcn8s", {"width": 8}),
-        ("smp:Unet:resnet18", {}),
-        ("smp:DeepLabV3Plus:resnet18", {}),
-        ("smp:Segformer:mit_b0", {}),
-    ],
+    [("resunet", {"width": 8}), *(pytest.param(*c, marks=pytest.mark.slow) for c in ARCHITECTURES)],
 )
 def test_every_architecture(tmp_path, model, architecture, arguments, suffix):
     network = build_lively(architecture, arguments)
