@@ -201,7 +201,9 @@ def test_what_may_change_and_what_not(pair, tmp_path):
     for changed, message in (
         ({"lr": 1e-3}, r"--lr is 0.001, but the run in .*run was started with 0.005"),
         ({"width": 8}, "--width is 8"),
-        ({"seed": 1, "chip": 32}, r"--\w+ is .* \(and 1 more\)"),
+        ({"depth": None}, "--depth is not given, but the run in .* was started with 2"),
+        ({"clip": 2.0, "patience": 3}, "--clip is 2.0"),
+        ({"seed": 1, "chip": 32}, r"--chip is 32.* \(--seed too\)"),
         ({"label_options": LabelOptions(ignore=7)}, "--ignore is 7"),
     ):
         with pytest.raises(UsageError, match=message):

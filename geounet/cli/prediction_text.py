@@ -40,7 +40,9 @@ def describe(summary: PredictSummary) -> str:
     if summary.was_done:
         polygons = f"; polygons: {summary.polygons}" if summary.polygons else ""
         return f"{summary.output}: an earlier run has done it; nothing was to be computed{polygons}"
-    rate = pixels / summary.elapsed_s / 1e6
+    speed = f"{pixels / summary.elapsed_s / 1e6:.2f} Mpx/s"
+    if summary.parts_resumed:
+        speed = f"with {counted(summary.parts_resumed, 'part')} of an earlier run,"
     classes = ", ".join(
         f"{name} {share(count, pixels)}" for name, count in summary.class_pixels.items()
     )
@@ -55,7 +57,7 @@ def describe(summary: PredictSummary) -> str:
     return (
         f"{summary.output}: {summary.width} x {summary.height} px; {classes}, "
         f"no data {share(summary.nodata_pixels, pixels)}\n"
-        f"{summary.elapsed_s:.1f} s, {rate:.2f} Mpx/s on {summary.device} ({summary.engine}, "
+        f"{summary.elapsed_s:.1f} s, {speed} on {summary.device} ({summary.engine}, "
         f"{summary.precision}); {counted(summary.tiles, 'tile')} of {summary.tile_shape[1]} x "
         f"{summary.tile_shape[0]}{skipped}; {stages}; peak memory {', '.join(peaks)}"
     )

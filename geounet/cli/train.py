@@ -169,7 +169,7 @@ def describe(summary: TrainSummary) -> str:
     lines = [
         f"{summary.model}: mean IoU {figure(metrics.mean_iou)} on the held-out pixels ({classes})",
         f"epoch {summary.kept_epoch} of {summary.epochs}; "
-        f"{counted(summary.chips, 'chip')} in {summary.elapsed_s / 60:.1f} min on "
+        f"{counted(summary.chips, 'chip')} in {summary.training_s / 60:.1f} min of training on "
         f"{_describe_place(summary)}, waiting for chips {waited}; batches of {summary.batch}, "
         f"learning rate {summary.lr:g}",
         *_describe_test(summary),

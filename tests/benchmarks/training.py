@@ -4,6 +4,7 @@
 
 * bare: forward, cross-entropy, backward and optimiser on one batch that never changes, in the
   memory format, precision and with the optimiser kernel of geounet, which also keeps freed memory.
+  Networks that learn at several levels (resunet) give the scores of all, as in geounet's steps.
 * geounet: the steps of `geounet train` on chips from the scene, with augmentation and its loss.
 * usual: what most training loops do: float32, NCHW, torch's default optimiser kernel; one batch.
   Its optimiser is AdamW. In a process of its own, which has the C library's heap as it comes.
@@ -38,6 +39,7 @@ from geounet.training import TrainOptions
 from geounet.training.augment.augmentation import Pixels
 from geounet.training.data.chips import Batch, ChipStream
 from geounet.training.learning.learner import make_optimiser
+from geounet.training.learning.levels import Levels, sum_losses
 from geounet.training.learning.network import (
     build_training_network,
     find_training_geometry,
@@ -102,10 +104,10 @@ def prepare(image: str, labels: str, options: TrainOptions) -> Run:
 
 def make_bare(run: Run, pixels: Pixels) -> Callable[[], None]:
     """A step of geounet on one batch that never changes."""
-    network = deepcopy(run.learner.network).train()
+    levels = Levels(deepcopy(run.learner.network).train())
     device = run.learner.runtime.device
-    optimiser = make_optimiser(network, run.options, device)
-    return partial(step, network, optimiser, pixels, run.learner.runtime.dtype)
+    optimiser = make_optimiser(levels.network, run.options, device)
+    return partial(step, levels, optimiser, pixels, run.learner.runtime.dtype)
 
 
 @contextmanager
@@ -129,20 +131,37 @@ def usual_process(run: Run, pixels: Pixels) -> Iterator[Callable[[int], Turn]]:
 def serve_usual(connection: Connection, network: nn.Module, pixels: Pixels) -> None:
     """Time steps as often as asked."""
     optimiser = torch.optim.AdamW(network.parameters())
-    usual = partial(step, network, optimiser, pixels, torch.float32)
+    usual = partial(step, Top(network), optimiser, pixels, torch.float32)
     while True:
         connection.send(time_steps(usual, connection.recv()).seconds)
+
+
+class Top(nn.Module):
+    """A network that tells the scores of its last level only."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """(N, bands, H, W) -> scores (N, K, H, W)."""
+        return [self.network(x)]
 
 
 def step(
     network: nn.Module, optimiser: torch.optim.Optimizer, pixels: Pixels, dtype: torch.dtype
 ) -> None:
-    """Forward, loss, backward, optimise."""
+    """Forward, loss of all levels, backward, optimise."""
     optimiser.zero_grad(set_to_none=True)
     with torch.autocast(pixels.image.device.type, dtype, enabled=dtype != torch.float32):
         scores = network(pixels.image)
-    cross_entropy(scores.float(), pixels.labels.long(), ignore_index=255).backward()
+    sum_losses(lose, scores, pixels).backward()
     optimiser.step()
+
+
+def lose(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Plain cross-entropy."""
+    return cross_entropy(scores.float(), labels.long(), ignore_index=255)
 
 
 def read_pixels(run: Run) -> Pixels:

@@ -100,10 +100,10 @@ def _check_bands(spec: ModelSpec, scene: SceneLike, *, are_named: bool) -> None:
     if scene.count != len(wanted):
         help_ = "choose them with --bands"
         if scene.count < len(wanted) and are_named:
-            help_ = "bands are missing: give a scene, or with --stack files, that has them all"
+            help_ = "give a scene that has all of them, or their files with --stack"
         raise ModelError(
             f"{scene.path} gives {counted(scene.count, 'band')}, the model needs "
-            f"{len(wanted)} ({_names(wanted)}); {help_}"
+            f"{len(wanted)}{f' ({_names(wanted)})' if any(wanted) else ''}; {help_}"
         )
     found = list(scene.band_names)
     if not are_named or None in wanted or None in found or found == wanted:

@@ -54,7 +54,7 @@ def check_suffix(path: Path) -> None:
     if missing:
         extras = sorted({EXTRAS.get(name, "onnx") for name in missing})
         raise UsageError(
-            f"{path} needs {', '.join(missing)}, which is not installed; "
+            f"{path} needs what is not installed: {', '.join(missing)}; "
             f"pip install 'geounet[{','.join(extras)}]'"
         )
 

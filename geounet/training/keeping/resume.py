@@ -31,9 +31,12 @@ def check_same_options(folder: Path, given: Mapping[str, Any], saved: Mapping[st
     changed = list(_find_changes(given, saved))
     if changed:
         name, now, before = changed[0]
-        more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+        is_now = "not given" if now is None else now
+        with_before = "without it" if before is None else f"with {before}"
+        others = ", ".join(f"--{other}" for other, _, _ in changed[1:])
+        more = f" ({others} too)" if others else ""
         raise UsageError(
-            f"--{name} is {now}{more}, but the run in {folder} was started with {before}; "
+            f"--{name} is {is_now}, but the run in {folder} was started {with_before}{more}; "
             "--resume goes on as it was: give the same again, or start anew with --overwrite"
         )
 

@@ -86,6 +86,7 @@ def save_state(path: Path, run: Run, settings: Mapping[str, Any]) -> None:
     partial = path.with_name(path.name + ".partial")
     try:
         save_file(dict(_collect(run.learner)), partial, metadata={METADATA_KEY: text})
+        _share(partial)
         _flush(partial)
         partial.replace(path)
         with suppress(OSError):  # some systems cannot flush a folder
@@ -184,6 +185,13 @@ def _named_weights(learner: Learner) -> Iterator[tuple[str, Tensor]]:
 def _parameters(learner: Learner) -> list[Tensor]:
     """In the order in which the optimiser counts them."""
     return [p for group in learner.optimiser.param_groups for p in group["params"]]
+
+
+def _share(path: Path) -> None:
+    """Let others read it as they may read all that this process writes; safetensors does not."""
+    hidden = os.umask(0)
+    os.umask(hidden)
+    path.chmod(0o666 & ~hidden)
 
 
 def _flush(path: Path) -> None:
