@@ -98,12 +98,7 @@ def make_output(folder):
         (break_nothing, ("none.tif", *PREDICT), 3, ["none.tif"]),
         (make_text, ("scene.tif", *PREDICT), 3, ["scene.tif"]),
         (truncate, ("scene.tif", *PREDICT), 3, ["scene.tif", "rows"]),
-        (
-            make_two_bands,
-            ("scene.tif", *PREDICT),
-            4,
-            ["2 bands", "needs 3", "give a scene that has all"],
-        ),
+        (make_two_bands, ("scene.tif", *PREDICT), 4, ["2 bands", "needs 3", "has all of them"]),
         (make_two_bands, ("scene.tif", *PREDICT, "--bands", "1,2"), 4, ["2 bands", "--bands"]),
         (break_nothing, (".", *PREDICT, "--stack"), 2, ["band order, not a folder"]),
         (break_nothing, ("scene.tif", "labels.tif", *PREDICT), 2, ["or --stack"]),
