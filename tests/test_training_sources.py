@@ -98,6 +98,8 @@ def test_images_and_labels_are_matched_by_stem(tmp_path):
     assert relative(find_dataset(tiffs, [both]).training, both) == expected
     with pytest.raises(InputError, match=r"both is given as images and as labels; name the images"):
         find_dataset([both], [both])
+    with pytest.raises(InputError, match="is given as images and as labels; give the file of its"):
+        find_dataset(tiffs[:1], tiffs[:1])
 
 
 def test_a_csv_says_everything(tmp_path):

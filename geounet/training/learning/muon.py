@@ -27,7 +27,7 @@ MOMENTUM = 0.95
 """Nesterov's."""
 
 BLOCK = 128
-"""Rows of blocks by which symmetric products are computed: as fast as whole ones, but fewer."""
+"""Rows of the blocks of X X^T: as fast as the whole, but those above the diagonal are copies."""
 
 
 class Muon(AdamW):
@@ -82,7 +82,7 @@ def orthogonalise(matrix: Tensor) -> Tensor:
     if matrix.shape[0] > matrix.shape[1]:
         return orthogonalise(matrix.T).T
     matrix = matrix / (matrix.norm() + 1e-7)
-    gram = _square(matrix)
+    gram = _compute_gram(matrix)
     total = factor = _compute_factor(gram)
     for _ in range(ITERATIONS - 1):
         gram = factor @ gram @ factor
@@ -91,8 +91,8 @@ def orthogonalise(matrix: Tensor) -> Tensor:
     return total @ matrix
 
 
-def _square(matrix: Tensor) -> Tensor:
-    """X X^T, of whose blocks above the diagonal none is computed."""
+def _compute_gram(matrix: Tensor) -> Tensor:
+    """X X^T, symmetric: a quarter to a third less work than the product."""
     side = len(matrix)
     product = matrix.new_empty(side, side)
     for start in range(0, side, BLOCK):

@@ -166,10 +166,10 @@ def _holds_dataset(path: str | Path) -> bool:
 def _match(images: Sequence[str | Path], labels: Sequence[str | Path]) -> tuple[Pair, ...]:
     scenes = [scene for image in images for scene in list_scenes(fspath(image))]
     if len(labels) == 1 and any(fspath(image) == fspath(labels[0]) for image in images):
-        raise InputError(
-            f"{labels[0]} is given as images and as labels; name the images by a pattern, for "
-            f"example {labels[0]}/*.tif with --labels {labels[0]}"
-        )
+        advice = "give the file of its labels"
+        if Path(labels[0]).is_dir():
+            advice = f"name the images by a pattern, for example {labels[0]}/*.tif"
+        raise InputError(f"{labels[0]} is given as images and as labels; {advice}")
     return tuple(Pair(image, found) for image, found in match_labels(scenes, labels))
 
 
