@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -171,7 +171,8 @@ def read_pixels(run: Run) -> Pixels:
     tensors = (torch.from_numpy(x) for x in (batch.valid, batch.labels))
     valid, labels = (x.to(run.learner.runtime.device) for x in tensors)
     image = run.learner.normalise(batch.image, batch.valid)
-    return run.learner.augment(Pixels(image, valid, labels), seed_step(0, 1, 0))
+    pixels = run.learner.augment(Pixels(image, valid, labels), seed_step(0, 1, 0))
+    return replace(pixels, image=pixels.image.contiguous(memory_format=torch.channels_last))
 
 
 def open_stream(run: Run) -> ChipStream:

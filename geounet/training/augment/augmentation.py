@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
 from geounet.classes import NODATA
@@ -19,7 +18,7 @@ class Pixels:
     """What is known of the pixels of N chips, on the device.
 
     Attributes:
-        image: float32 (N, B, h, w), normalised, channels last; 0 where not valid.
+        image: float32 (N, B, h, w), normalised; 0 where not valid.
         valid: bool (N, h, w), True = data.
         labels: uint8 (N, H, W) channel indices, 255 is ignored; the image's central pixels.
         others: more that lies on the labels' pixels, (N, H, W) of any dtype: instances, weights.
@@ -45,8 +44,7 @@ def augment(options: AugmentOptions, chip: int, pixels: Pixels, dice: Dice) -> P
     if options.moves:
         pixels = move(options, chip, pixels, dice)
     image = vary_tones(pixels.image, options, dice)
-    image = image.masked_fill(~pixels.valid[:, None], 0.0)
-    return replace(pixels, image=image.contiguous(memory_format=torch.channels_last))
+    return replace(pixels, image=image.masked_fill(~pixels.valid[:, None], 0.0))
 
 
 def move(options: AugmentOptions, chip: int, pixels: Pixels, dice: Dice) -> Pixels:

@@ -111,6 +111,7 @@ def find_nearest(positions: Tensor, side: int) -> Places:
     """
     half = (side - 1) % 2 / 2
     cells = (positions + half).round_().to(torch.int32) + (side - 1) // 2
-    inside = ((cells >= 0) & (cells < side)).all(dim=1)
+    within = (cells >= 0) & (cells < side)
+    inside = within[:, 0] & within[:, 1]
     rows, cols = cells.clamp_(0, side - 1).unbind(dim=1)
     return Places((rows * side + cols).long(), inside)

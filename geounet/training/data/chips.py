@@ -287,7 +287,10 @@ def _find_hidden(room: Room, window: Window, shape: tuple[int, int]) -> NDArray[
     rows = mirror_indices(window.row_off, window.row_end, shape[0])
     cols = mirror_indices(window.col_off, window.col_end, shape[1])
     shown = span(rows.min(), cols.min(), rows.max(), cols.max())
-    inside = find_inside(room.hidden, shown)
+    near = [piece for piece in room.hidden if piece.intersect(shown).area]
+    if not near:
+        return np.zeros(window.shape, bool)
+    inside = find_inside(near, shown)
     return inside[rows - shown.row_off][:, cols - shown.col_off]
 
 

@@ -22,7 +22,7 @@ class Normaliser:
         self._narrow = self._wide.to(device, torch.float32)
 
     def __call__(self, image: NDArray[np.generic], valid: NDArray[np.bool_]) -> Tensor:
-        """float32 (N, bands, H, W), channels last; 0, the training mean, where not valid."""
+        """float32 (N, bands, H, W); 0, the training mean, where not valid."""
         x = torch.from_numpy(image)
         # float32 cannot hold wide integers or float64 with a large offset
         is_narrow = x.dtype.itemsize <= 2 or x.dtype == torch.float32
@@ -31,6 +31,4 @@ class Normaliser:
         x = (x - offset).div_(scale).to(self._device, torch.float32)
         # not a product: NaN and infinity are among the invalid
         has_data = torch.from_numpy(valid).to(self._device, non_blocking=True)
-        x.masked_fill_(~has_data[:, None], 0.0)
-        # last: band by band all of it is twice as fast
-        return x.contiguous(memory_format=torch.channels_last)
+        return x.masked_fill_(~has_data[:, None], 0.0)

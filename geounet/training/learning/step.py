@@ -47,8 +47,10 @@ def compute_loss(learner: Learner, batch: Batch, dice: Dice) -> Tensor:
         torch.from_numpy(x).to(device, non_blocking=True) for x in planes if x is not None
     )
     pixels = learner.augment(Pixels(image, valid, labels, tuple(border)), dice)
+    # not before: band by band all that goes before is twice as fast
+    image = pixels.image.contiguous(memory_format=torch.channels_last)
     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        scores, *sides = learner.forward(pixels.image)  # (N, K, H' >= H, W' >= W), lower levels
+        scores, *sides = learner.forward(image)  # (N, K, H' >= H, W' >= W), lower levels
     scores = crop_centre(scores, pixels.labels.shape[-1])
     return sum_losses(learner.loss, [scores, *sides], pixels)
 
