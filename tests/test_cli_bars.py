@@ -3,9 +3,11 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import time
 
 import pytest
 
+from geounet.cli import bars
 from geounet.cli.bars import progress_bars
 from geounet.progress import Progress
 
@@ -77,7 +79,31 @@ def test_nothing_is_drawn_when_quiet():
     assert draw(Progress("predict", 1, 2, "px"), quiet=True) == []
 
 
-def test_nothing_is_drawn_without_a_terminal():
-    with contextlib.redirect_stderr(io.StringIO()) as log, progress_bars(quiet=False) as progress:
-        progress(Progress("predict", 1, 2, "px"))
-    assert log.getvalue() == ""
+def log(*reports: Progress) -> list[str]:
+    """The lines that these reports leave where stderr is no terminal."""
+    with contextlib.redirect_stderr(io.StringIO()) as text, progress_bars(quiet=False) as progress:
+        for report in reports:
+            progress(report)
+            time.sleep(0.02)
+    assert not set("\r\x1b") & set(text.getvalue())
+    return text.getvalue().splitlines()
+
+
+def test_a_log_gets_lines_now_and_then(monkeypatch):
+    monkeypatch.setattr(bars, "LOG_EVERY_S", 0.05)
+    lines = log(
+        *(Progress("train", done, 100, "steps", {"loss": 1 / (done + 1)}) for done in range(20))
+    )
+    states = [int(line.removeprefix("train: ").split("/100")[0]) for line in lines]
+    assert states == sorted(set(states)) and 3 <= len(states) <= 8
+    assert lines[-1].startswith("train: 19/100 [00:") and lines[-1].endswith("loss=0.05]")
+
+
+def test_a_log_gets_no_line_of_short_work():
+    assert log(*(Progress("predict", done, 2, "px") for done in range(3))) == []
+
+
+def test_a_log_tells_no_total_that_is_not_known(monkeypatch):
+    monkeypatch.setattr(bars, "LOG_EVERY_S", 0.01)
+    first, *_ = log(*(Progress("polygonize", done, None, "strip") for done in range(3)))
+    assert first.startswith("polygonize: 1/? [")

@@ -1,11 +1,11 @@
-"""Progress bars on stderr."""
+"""Progress on stderr: bars in a terminal, lines now and then in a log."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from geounet.progress import Progress, ProgressCallback, ignore_progress
 
@@ -15,14 +15,19 @@ if TYPE_CHECKING:
 SCALED_UNITS = ("px", "B")
 """Units counted in k, M and G; others, like epochs, are shown as they are."""
 
+LOG_EVERY_S = 60.0
+"""Seconds between the lines of a stage, and before its first: short work leaves none."""
+
+LINE = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
+
 
 @contextmanager
 def progress_bars(quiet: bool) -> Iterator[ProgressCallback]:
     """A callback that draws one bar per stage, with rate and ETA, until the block is left.
 
-    Nothing is drawn if `quiet`, or if stderr is no terminal.
+    Where stderr is no terminal, the same is told in lines, one a minute. Nothing if `quiet`.
     """
-    if quiet or not sys.stderr.isatty():
+    if quiet:
         yield ignore_progress
         return
     bars = _Bars()
@@ -56,7 +61,8 @@ class _Bars:
     def close(self) -> None:
         """Draw the bar's last state and end its line."""
         if self._bar is not None:
-            self._bar.refresh()
+            if not self._bar.delay:
+                self._bar.refresh()
             self._bar.close()
             self._bar = None
 
@@ -71,6 +77,26 @@ def _make_bar(progress: Progress) -> tqdm[NoReturn]:
         initial=progress.done,
         unit=progress.unit,
         unit_scale=progress.unit in SCALED_UNITS,
-        file=sys.stderr,
-        dynamic_ncols=True,
+        **_choose_style(),
     )
+
+
+def _choose_style() -> dict[str, Any]:
+    """How to draw on stderr."""
+    if sys.stderr.isatty():
+        return {"file": sys.stderr, "dynamic_ncols": True}
+    times = {"delay": LOG_EVERY_S, "mininterval": LOG_EVERY_S, "maxinterval": LOG_EVERY_S}
+    return {"file": _Log(), "bar_format": LINE, "miniters": 1, **times}
+
+
+class _Log:
+    """Stderr, where nothing is drawn over: each state of a bar is a line."""
+
+    def write(self, text: str) -> None:
+        """Add what is drawn, without what moves a terminal's cursor."""
+        if line := text.strip():
+            sys.stderr.write(f"{line}\n")
+
+    def flush(self) -> None:
+        """Let it be seen."""
+        sys.stderr.flush()

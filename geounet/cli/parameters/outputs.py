@@ -14,7 +14,7 @@ option = partial(typer.Option, rich_help_panel="Output")
 
 Overwrite = Annotated[bool, option("--overwrite", help="Replace existing outputs.")]
 Json = Annotated[bool, option("--json", help="Print one JSON summary on stdout.")]
-Quiet = Annotated[bool, option("--quiet", "-q", help="No progress bar, no summary.")]
+Quiet = Annotated[bool, option("--quiet", "-q", help="No progress, no summary.")]
 
 # of predict
 Polygons = Annotated[
