@@ -12,7 +12,7 @@ from geounet.cli.boundary import run
     ("command", "line"),
     [
         ("predict s.tif -o m.tif", "--model / -m is missing; give it; see "),
-        ("predict -m m -o o", "IMAGE... is missing; give it; see "),
+        ("predict -m m -o o", "IMAGE is missing; give it; see "),
         (
             "polygonize m.tif m.gpkg --min-area 5ha",
             "--min-area is '5ha'; give a number; see ",
@@ -40,3 +40,13 @@ def test_lines(capsys, monkeypatch, tmp_path, command, line):
     found = capsys.readouterr().err
     assert found.count("\n") == 1
     assert found.startswith(f"error: {line}")
+
+
+def test_help_is_wrapped_by_the_terminal_alone(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setattr(sys, "argv", ["geounet", "train", "--help"])
+    assert run(app) == 0
+    lines = [line.strip() for line in capsys.readouterr().out.split("Arguments")[0].splitlines()]
+    first = lines.index("The run folder holds the model")
+    assert lines[first + 1] == "(model.safetensors) and report.html, which shows"
+    assert lines[first + 2] == "how good it is on held-out blocks of the scenes,"

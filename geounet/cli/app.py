@@ -21,6 +21,12 @@ from geounet.cli.rasterize import rasterize
 from geounet.cli.train import train
 from geounet.heap import share_heap
 
+
+def unwrap(text: str) -> str:
+    """Each paragraph in one line, so that a terminal of any width wraps it as it should."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+
+
 app = typer.Typer(
     name="geounet",
     no_args_is_help=True,
@@ -29,7 +35,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (train, predict, polygonize, rasterize, evaluate, export, info, doctor, demo):
-    app.command()(command)
+    app.command(help=unwrap(command.__doc__ or ""))(command)
 
 
 def _print_version(wanted: bool) -> None:
@@ -38,7 +44,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def settings(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of all errors.")] = False,
     version: Annotated[
@@ -56,6 +61,9 @@ def settings(
     """
     if debug:
         os.environ["GEOUNET_DEBUG"] = "1"
+
+
+app.callback(help=unwrap(settings.__doc__ or ""))(settings)
 
 
 def main() -> None:

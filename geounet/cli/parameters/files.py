@@ -10,7 +10,7 @@ import typer
 TrainImages = Annotated[
     list[str],
     typer.Argument(
-        metavar="IMAGE...",
+        metavar="IMAGE",
         help="Labelled scenes: anything GDAL opens, or a folder. Alone, without --labels: a "
         "folder with train/images, train/masks, val/..., test/..., or a CSV with the columns "
         "image,labels,split,weight.",
@@ -39,7 +39,7 @@ Labels = Annotated[
 ]
 Scenes = Annotated[
     list[str],
-    typer.Argument(metavar="IMAGE...", help="Scenes: anything GDAL opens, or a folder."),
+    typer.Argument(metavar="IMAGE", help="Scenes: anything GDAL opens, or a folder."),
 ]
 Models = Annotated[
     list[Path],
@@ -63,7 +63,7 @@ MaskOutput = Annotated[
 Masks = Annotated[
     list[str],
     typer.Argument(
-        metavar="MASK...",
+        metavar="MASK",
         help="Masks of geounet predict, or any rasters of class numbers, or a folder; with "
         "--model images, or one folder with test/images and test/masks.",
     ),
