@@ -1,5 +1,6 @@
 """Outputs in object storage: a real S3 server of this machine, started by the test."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -7,14 +8,16 @@ import time
 import urllib.request
 
 import boto3
+import numpy as np
 import pytest
 import rasterio
 from networks import make_model
+from rasterio.errors import RasterioIOError
 from rasters import read_raster, write_raster
 from test_cli_errors import check
 from test_inference_predict import make_pixels
 
-from geounet.raster import find_s3, read_classes
+from geounet.raster import find_s3, read_classes, uploading
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +109,105 @@ def test_what_cannot_be_uploaded_is_kept(tmp_path, cli, bucket, command):
     assert code == 0, err
     assert list_keys(bucket.replace("/bucket", "/nobucket"))[0] == "mask.tif"
     assert not kept.exists()
+
+
+def list_done(result):
+    """Of each scene whether nothing was computed for it; the command has to succeed."""
+    assert result[0] == 0, result[2]
+    return [mask["was_done"] for mask in json.loads(result[1])["masks"]]
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """The addresses that are written to; `sent.broken` is one that fails."""
+
+    class Sent(list):
+        broken = None
+
+    copy, sent = uploading._copy, Sent()
+
+    def record(url, file):
+        if sent.broken and url.endswith(sent.broken):
+            raise RasterioIOError("no answer")
+        sent.append(url)
+        copy(url, file)
+
+    monkeypatch.setattr(uploading, "_copy", record)
+    return sent
+
+
+@pytest.mark.parametrize("overwrite", [(), ("--overwrite",)])
+def test_the_same_command_goes_on_with_the_upload(tmp_path, cli, bucket, command, sent, overwrite):
+    """The confidence is there, the mask's bucket is not yet: nothing is computed or sent twice."""
+    late = f"late{len(overwrite)}"
+    outputs = ("-o", f"s3://{late}/m.tif", "--confidence", f"s3://bucket/{late}.tif", *overwrite)
+    check(cli(*command, *outputs), 5, f"s3://{late}/m.tif cannot be written")
+    with rasterio.open(f"s3://bucket/{late}.tif") as confidence:
+        assert confidence.shape == (120, 90)
+    _make_bucket(bucket.replace("/bucket", f"/{late}"))
+    sent.clear()
+    assert list_done(cli(*command, *outputs, "--json")) == [True]
+    assert sent == [f"s3://{late}/m.tif"]
+    assert list_keys(bucket.replace("/bucket", f"/{late}")) == ["m.tif", "m.tif.aux.xml"]
+    assert not (tmp_path / "staging").exists()
+
+
+@pytest.mark.parametrize("overwrite", [(), ("--overwrite",)])
+def test_many_scenes_go_on_with_the_upload(tmp_path, cli, bucket, command, sent, overwrite):
+    folder = f"s3://bucket/many{len(overwrite)}"
+    scenes = [write_raster(tmp_path / f"{name}.tif", make_pixels(60, 50)) for name in "bc"]
+    outputs = (*scenes, "-o", folder, *overwrite)
+    sent.broken = "/b.tif"
+    check(cli(*command, *outputs), 5, f"{folder}/b.tif cannot be written")
+    assert sent == [f"{folder}/scene.tif"]
+    sent.broken = None
+    assert list_done(cli(*command, *outputs, "--json")) == [True] * 3
+    assert sent == [f"{folder}/{name}.tif" for name in ("scene", "b", "c")]
+    assert not list((tmp_path / "staging").glob("**/*.tif"))
+
+
+def test_a_copy_without_its_sidecar_is_uploaded_again(cli, bucket, command, sent):
+    """As a kill leaves it: the marker of a whole upload is not there."""
+    sent.broken = "/side.tif"
+    outputs = ("-o", "s3://bucket/side.tif")
+    check(cli(*command, *outputs), 5, "no answer")
+    boto3.client("s3", endpoint_url=bucket.removesuffix("/bucket")).upload_file(
+        "staging/side.tif", "bucket", "side.tif"
+    )
+    sent.broken = None
+    assert list_done(cli(*command, *outputs, "--json")) == [True]
+    assert "side.tif.aux.xml" in list_keys(bucket)
+
+
+def test_a_stranger_s_object_stays(tmp_path, cli, bucket, command, sent):
+    """Also where the place of an upload that failed was taken meanwhile."""
+    sent.broken = "/taken.tif"
+    check(cli(*command, "-o", "s3://bucket/taken.tif"), 5, "no answer")
+    other = write_raster(tmp_path / "other.tif", np.zeros((120, 90), "uint8"))
+    client = boto3.client("s3", endpoint_url=bucket.removesuffix("/bucket"))
+    client.upload_file(str(other), "bucket", "taken.tif")
+    sent.broken = None
+    result = cli(*command, "-o", "s3://bucket/taken.tif")
+    check(result, 2, "s3://bucket/taken.tif exists; replace it with --overwrite")
+    assert sent == []
+    result = cli(*command, "-o", "s3://bucket/taken.tif", "--overwrite", "--json")
+    assert list_done(result) == [True]
+    with rasterio.open("s3://bucket/taken.tif") as mask:
+        assert "GEOUNET_JOB" in mask.tags()
+
+
+def test_other_work_in_staging_is_not_taken(tmp_path, cli, bucket, command, sent):
+    """Neither uploaded as this command's mask, nor a reason to replace the one that is there."""
+    sent.broken = "/work.tif"
+    outputs = ("-o", "s3://bucket/work.tif", "--confidence", "s3://bucket/sure.tif")
+    check(cli(*command, *outputs), 5, "no answer")
+    sent.broken = None
+    check(cli(*command, *outputs, "--tta", "flip"), 2, "sure.tif exists; replace it with --over")
+    assert sent == ["s3://bucket/sure.tif"]
+    result = cli(*command, *outputs, "--tta", "flip", "--overwrite", "--json")
+    assert list_done(result) == [False]
+    with rasterio.open("s3://bucket/work.tif") as mask:
+        assert mask.tags()["GEOUNET_TTA"] == "flip"
 
 
 def test_other_outputs_stay_on_disk(cli, command):

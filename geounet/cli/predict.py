@@ -71,7 +71,8 @@ def predict(
     output = area.bring_output(output)
     places = {"confidence": area.bring(confidence), "scores": area.bring(scores)}
     jobs, items = find_jobs(images, output, assets, stack=stack, quiet=quiet)
-    work = Work(jobs, model, collect(PredictOptions, given, **places), output)
+    options = collect(PredictOptions, given, **places, keep_finished=area.is_used)
+    work = Work(jobs, model, options, output)
     if assets is not None and bands is None:
         check_order(items, parse_assets(assets), model)
     check_stac_target(stac, jobs, overwrite=overwrite)

@@ -1,8 +1,12 @@
-"""Outputs at `s3://`: made in a folder of this machine, uploaded at the end."""
+"""Outputs at `s3://`: made in a folder of this machine, uploaded at the end.
+
+They are removed here only once all of them are there: until then the same command finds what it
+has made, computes nothing again, and uploads what is missing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +31,11 @@ class Staging:
 
     folder: Path | None
     urls: dict[Path, str] = field(default_factory=dict)
+
+    @property
+    def is_used(self) -> bool:
+        """Whether an output is to be uploaded."""
+        return bool(self.urls)
 
     def bring(self, path: Path | None) -> Path | None:
         """Where to make an output: at its own place, if it is on this machine.
@@ -57,10 +66,12 @@ class Staging:
     def check(self, jobs: Sequence[Job], *, overwrite: bool, is_shared: bool) -> None:
         """Refuse to replace what is there, before the hours that come first.
 
+        What an earlier call has uploaded, which failed at another file, is no obstacle.
+
         Raises:
             UsageError: something is there, or other processes could not find the folder.
         """
-        from geounet.raster import exists_remote
+        from geounet.raster import exists_remote, is_uploaded
 
         if self.urls and is_shared and self.folder is None:
             raise UsageError(
@@ -68,9 +79,11 @@ class Staging:
                 "an output on a disk that they share"
             )
 
-        found = [self.find_url(output) for _, output in jobs] + list(self.urls.values())
-        for url in dict.fromkeys(filter(None, found)):
-            if url.endswith((".tif", ".tiff")) and not overwrite and exists_remote(url):
+        found = {output: self.find_url(output) for _, output in jobs} | self.urls
+        for file, url in found.items():
+            if overwrite or url is None or not url.endswith((".tif", ".tiff")):
+                continue
+            if exists_remote(url) and not is_uploaded(file, url):
                 raise UsageError(f"{url} exists; replace it with --overwrite, or choose another")
 
     def find_url(self, file: Path) -> str | None:
@@ -81,27 +94,62 @@ class Staging:
         return None if folder is None else f"{folder}/{file.name}"
 
     def upload(self, summaries: Sequence[PredictSummary]) -> list[PredictSummary]:
-        """Upload what was made, and remove it here; the summaries with a note of it.
+        """Upload what was made, then remove it here; the summaries with a note of it.
 
         Raises:
-            ResourceError: it cannot be uploaded; all is still here.
+            ResourceError: something cannot be uploaded; all is still here.
         """
-        return [self._upload_one(summary) for summary in summaries]
+        noted = [self._upload_one(summary) for summary in summaries]
+        for summary in summaries:
+            for file, _ in self._list_staged(summary):
+                _remove(file)
+        return noted
 
     def _upload_one(self, summary: PredictSummary) -> PredictSummary:
-        from geounet.raster import upload
-
         notes = []
+        for file, url in self._list_staged(summary):
+            _upload_once(file, url)
+            notes.append(f"uploaded to {url}")
+        return replace(summary, notes=(*summary.notes, *notes))
+
+    def _list_staged(self, summary: PredictSummary) -> Iterator[tuple[Path, str]]:
+        """The outputs that are to be uploaded, and where to."""
         for file in (summary.confidence, summary.scores, summary.output):
             url = None if file is None else self.find_url(file)
             if file is not None and url is not None:
-                upload(file, url)
-                notes.append(f"uploaded to {url}")
-                for local in (file, file.with_name(f"{file.name}.aux.xml")):
-                    local.unlink(missing_ok=True)
-                with suppress(OSError):  # it holds more
-                    file.parent.rmdir()
-        return replace(summary, notes=(*summary.notes, *notes))
+                yield file, url
+
+
+def _upload_once(file: Path, url: str) -> None:
+    """Upload a file, unless an earlier call has done so before it failed at another one.
+
+    A marker says that its sidecar went with it: the two are two objects, and a kill may come in
+    between.
+
+    Raises:
+        ResourceError: it cannot be uploaded.
+    """
+    from geounet.raster import is_uploaded, upload
+
+    marker = _name_marker(file)
+    if marker.exists() and is_uploaded(file, url):
+        return
+    marker.unlink(missing_ok=True)
+    upload(file, url)
+    with suppress(OSError):  # a full disk: then it may be uploaded twice
+        marker.touch()
+
+
+def _remove(file: Path) -> None:
+    """Remove an output, and its folder if that is empty then."""
+    for local in (_name_marker(file), file.with_name(f"{file.name}.aux.xml"), file):
+        local.unlink(missing_ok=True)
+    with suppress(OSError):  # it holds more
+        file.parent.rmdir()
+
+
+def _name_marker(file: Path) -> Path:
+    return file.with_name(f".{file.name}.uploaded")
 
 
 def _find_temporary(url: str) -> Path:

@@ -40,6 +40,7 @@ class PredictOptions:
         polygons: also write the polygons of the mask here, with confidence and scores if written.
         tta: average over the symmetries of the square: "flip" four, "d4" all eight.
         overwrite: replace existing outputs.
+        keep_finished: but not those that this very job has finished: they wait for their upload.
         cluster: compute the parts on a Dask cluster: the address of its scheduler; "local" or
             "local:N", processes of this machine; None: in this process.
     """
@@ -63,4 +64,5 @@ class PredictOptions:
     polygons: Path | None = None
     tta: Tta = "none"
     overwrite: bool = False
+    keep_finished: bool = False
     cluster: str | None = None

@@ -45,6 +45,7 @@ from .stack import SceneLike as SceneLike
 from .stack import open_stack as open_stack
 from .uploading import exists_remote as exists_remote
 from .uploading import find_s3 as find_s3
+from .uploading import is_uploaded as is_uploaded
 from .uploading import upload as upload
 from .warping import ResamplingName as ResamplingName
 from .warping import open_warped as open_warped

@@ -10,6 +10,7 @@ from rasterio.env import ensure_env_with_credentials
 from rasterio.errors import RasterioError, RasterioIOError
 
 from geounet.errors import InputError, ResourceError
+from geounet.raster.cog import read_tags
 from geounet.raster.dataset import find_last_block, one_line, open_dataset
 from geounet.raster.remote import configure_remote
 
@@ -37,6 +38,18 @@ def exists_remote(url: str) -> bool:
             return False
         raise
     return True
+
+
+def is_uploaded(file: Path, url: str) -> bool:
+    """Whether the raster at an address is a copy of this one, by its tags and its end.
+
+    The tags of our outputs name the job that has made them.
+    """
+    try:
+        is_same_job = read_tags(url) == read_tags(file)
+        return is_same_job and find_last_block(url) == find_last_block(file)
+    except InputError:  # one is not there, or no raster
+        return False
 
 
 def upload(file: Path, url: str) -> None:

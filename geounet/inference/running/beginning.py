@@ -78,9 +78,11 @@ def find_own(
     """
     polygons = [] if options.polygons is None else [options.polygons]
     refuse_sources(scene, [*outputs.values(), *polygons])
-    if options.overwrite:
+    if options.overwrite and not options.keep_finished:
         return set()
     finished = find_finished(outputs.values(), fingerprint)
+    if options.overwrite:
+        return finished
     refuse_existing(path for path in outputs.values() if path not in finished)
     refuse_polygons(outputs, finished, options.polygons)
     return finished
