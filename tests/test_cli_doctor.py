@@ -11,6 +11,7 @@ import pytest
 import rasterio
 import shapely
 import torch
+import tqdm
 
 from geounet.cli.app import app
 from geounet.cli.boundary import run
@@ -106,15 +107,17 @@ def test_what_is_broken_is_a_line(monkeypatch):
 
 def test_a_missing_extra_and_an_old_package_say_what_to_do(monkeypatch):
     def find_version(name):
-        if name == "openvino":
+        if name in ("openvino", "tqdm"):
             raise packages.importlib.metadata.PackageNotFoundError(name)
         return "0.9.0" if name == "shapely" else "99.0"
 
     monkeypatch.setattr(packages.importlib.metadata, "version", find_version)
+    monkeypatch.setitem(sys.modules, "openvino", None)
     found = {package.name: package for package in packages.list_packages()}
     assert found["openvino"].problem == "not installed; pip install -U 'geounet[openvino]'"
     assert found["shapely"].problem == "older than 2.1; pip install -U 'geounet'"
     assert found["numpy"].problem is None
+    assert (found["tqdm"].version, found["tqdm"].problem) == (tqdm.__version__, None)
 
 
 def test_exit_codes(monkeypatch, capsys):

@@ -349,6 +349,14 @@ def test_a_bug_says_so(cli, files, monkeypatch):
     assert "report it" in err.splitlines()[-1]
 
 
+def test_memory_that_is_full_is_no_bug(cli, files, monkeypatch):
+    def fill(*arguments, **options):
+        raise MemoryError("Unable to allocate 1.00 TiB")
+
+    monkeypatch.setattr("geounet.vector.polygonize", fill)
+    check(cli("polygonize", "labels.tif", "a.gpkg"), 5, "memory is full (Unable to allocate 1.00")
+
+
 def test_interruption_says_how_to_go_on(cli, files, monkeypatch):
     import geounet.inference
 

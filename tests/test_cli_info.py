@@ -1,6 +1,9 @@
 """What `geounet info` prints of models."""
 
+import numpy as np
 import pytest
+from affine import Affine
+from rasters import write_raster
 
 from geounet.classes import make_classes
 from geounet.cli.app import app
@@ -59,3 +62,18 @@ def test_an_item_of_a_model_is_replaced_by_its_next(model, capsys, monkeypatch):
     other = model.rename(model.with_name("other.safetensors"))
     code, _, err = call(capsys, monkeypatch, "info", other, "--stac", item)
     assert (code, "no STAC Item of other" in err) == (2, True)
+
+
+def test_bands_that_are_chosen_need_not_have_the_names_of_the_models(
+    model, tmp_path, capsys, monkeypatch
+):
+    scene = write_raster(
+        tmp_path / "scene.tif", np.ones((2, 8, 8), np.uint8), transform=Affine.scale(0.5, -0.5),
+        descriptions=("green", "blue"),
+    )  # fmt: skip
+    found = [
+        call(capsys, monkeypatch, "info", scene, "--bands", bands, "--model", model)[:2]
+        for bands in ("2", "1,2")
+    ]
+    assert [code for code, _ in found] == [0, 4]
+    assert "fits the model: yes" in found[0][1]

@@ -104,6 +104,25 @@ def test_pixel_size_in_metres():
     assert degrees.pixel_size_m == pytest.approx(math.sqrt(wide * high), rel=1e-4)
 
 
+@pytest.mark.parametrize("crs", ["EPSG:3857+5773", "+proj=merc +ellps=bessel +towgs84=1,2,3"])
+def test_heights_and_datum_shifts_leave_mercator_stretched(crs):
+    north = Affine(10, 0, 1e6, 0, -10, 5.5e6)
+    plain = Grid(2, 2, north, CRS("EPSG:3857"))
+    assert Grid(2, 2, north, CRS(crs)).pixel_size_m == pytest.approx(plain.pixel_size_m, rel=0.01)
+    assert plain.pixel_size_m == pytest.approx(10 * math.cos(math.radians(44.2)), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "crs", ["EPSG:32633+5773", "+proj=utm +zone=33 +ellps=bessel +towgs84=1,2,3"]
+)
+def test_heights_and_datum_shifts_leave_utm_true(crs):
+    assert Grid(3, 4, Affine.scale(0.5, -0.5), CRS(crs)).metres_per_unit == 1
+
+
+def test_metres_from_the_middle_of_the_earth_are_no_lengths_on_the_ground():
+    assert Grid(3, 4, Affine.scale(0.5, -0.5), CRS("EPSG:4978")).metres_per_unit is None
+
+
 def test_an_image_has_pixel_coordinates():
     grid = pixel_grid(30, 40)
     assert grid.bounds() == (0, 0, 40, 30)

@@ -72,6 +72,20 @@ def test_no_such_band(tmp_path, pixels):
         open_stack(files, (1, 4))
 
 
+def test_files_of_which_no_band_is_chosen_do_not_count(tmp_path, pixels):
+    """But for the grid of the first: they may have no data, another dtype, or lie elsewhere."""
+    first = write_raster(tmp_path / "first.tif", np.zeros((40, 60), np.float32), nodata=0)
+    files = [write_raster(tmp_path / f"b{i}.tif", band) for i, band in enumerate(pixels)]
+    far = write_raster(tmp_path / "far.tif", pixels[0], transform=shift(10**4))
+    with open_stack([first, files[0], far, files[1]], (4, 2)) as stack:
+        image, valid = stack.read(stack.grid.extent)
+        assert stack.grid == open_scene(first).grid
+        assert (stack.dtype, stack.bands) == (np.uint8, (4, 2))
+        assert str(first) in map(str, stack.files)
+        assert stack.path == "b0.tif + b1.tif"
+    assert (image == pixels[[1, 0]]).all() and valid.all()
+
+
 @pytest.mark.parametrize("columns", [0, 0.5])
 def test_bands_are_counted_through_alphas(tmp_path, columns):
     """A uint8 GeoTIFF of four bands calls the last one alpha, whatever it is."""

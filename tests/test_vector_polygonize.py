@@ -54,7 +54,7 @@ def burn(frame, shape, transform=UTM):
 @pytest.mark.parametrize("connectivity", [4, 8])
 @pytest.mark.parametrize("strip", [1, 37 * 80, 1 << 25])
 def test_burning_the_polygons_gives_the_mask(tmp_path, monkeypatch, connectivity, strip):
-    monkeypatch.setattr(masks, "STRIP_PIXELS", strip)
+    monkeypatch.setattr(masks, "STRIP_BYTES", strip)
     mask = make_mask()
     path = write_mask(tmp_path / "mask.tif", mask, nodata=255, blockysize=5)
     frame, summary = run(path, PolygonizeOptions(connectivity=connectivity, overwrite=True))
@@ -71,7 +71,7 @@ def test_strips_of_blocks_do_not_show_in_the_file(tmp_path, monkeypatch):
     path = write_mask(tmp_path / "mask.tif", make_mask(), blockysize=7)
     contents = []
     for strip in (1, 1 << 25):
-        monkeypatch.setattr(masks, "STRIP_PIXELS", strip)
+        monkeypatch.setattr(masks, "STRIP_BYTES", strip)
         run(path)
         contents.append(path.with_suffix(".gpkg").read_bytes())
     assert contents[0] == contents[1]
@@ -191,7 +191,7 @@ def test_confidence_is_the_mean_over_the_regions_pixels(tmp_path, kind):
 
 
 def test_progress_ends_at_the_total(tmp_path, monkeypatch):
-    monkeypatch.setattr(masks, "STRIP_PIXELS", 1)
+    monkeypatch.setattr(masks, "STRIP_BYTES", 1)
     seen: list[Progress] = []
     run(write_mask(tmp_path / "mask.tif", make_mask(), blockysize=7), progress=seen.append)
     assert [p.done for p in seen] == sorted({p.done for p in seen})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import geopandas
 import numpy as np
 import pytest
@@ -15,10 +17,11 @@ from rasters import write_raster
 
 from geounet.classes import make_classes
 from geounet.errors import InputError
-from geounet.raster import CLASSES_TAG, dump_classes
+from geounet.raster import CLASSES_TAG, Grid, dump_classes
 from geounet.vector import PolygonizeOptions, Polygonizer
 from geounet.vector import masks as masks_module
 from geounet.vector import polygonize as polygonize_file
+from geounet.vector.masks import MaskFiles, read_strips
 
 BANDS = 3
 
@@ -105,7 +108,7 @@ def run(path, **options):
 def test_scores_become_columns_and_confidence_is_that_of_the_own_class(
     tmp_path, monkeypatch, kind, budget
 ):
-    monkeypatch.setattr(masks_module, "STRIP_PIXELS", budget)
+    monkeypatch.setattr(masks_module, "STRIP_BYTES", budget)
     path, scores_path, scores = write_files(tmp_path, kind)
     frame = run(path, scores=scores_path)
     names = ["score_background", "score_Roof", "score_roof_3"]
@@ -119,6 +122,39 @@ def test_scores_become_columns_and_confidence_is_that_of_the_own_class(
         assert row[["confidence", "confidence_min"]].tolist() == pytest.approx(
             [own.mean(), own.min()]
         )
+
+
+class Wide:
+    """One row of blocks of a raster of zeros that is in no file."""
+
+    path, block_shape = "wide", (512, 512)
+
+    def __init__(self, width, kind, count=1):
+        self.grid = Grid(512, width, Affine.identity())
+        self.dtype, self.count = np.dtype(kind), count
+        self.band_names = ("a", "b", "c", "d")[:count]
+        self.most = 0
+
+    def read(self, window):
+        self.most = max(self.most, window.area)
+        shape = window.height, window.width
+        return np.zeros((self.count, *shape), self.dtype), np.ones(shape, bool)
+
+
+def test_memory_of_a_strip_is_bounded_however_wide_the_mask():
+    peaks = []
+    for width in (10_000, 200_000):
+        files = MaskFiles(Wide(width, "uint8"), None, Wide(width, "float32", 4), {1: 1})
+        tracemalloc.start()
+        rows = 0
+        for strip in read_strips(files, [1]):
+            rows += strip.window.height
+            del strip
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert rows == 512
+    assert peaks[1] < 1.6 * peaks[0]
+    assert files.scores.most <= masks_module.MOST_BYTES / 17
 
 
 def test_a_confidence_of_its_own_goes_before_the_scores(tmp_path):

@@ -16,7 +16,7 @@ from typing import NoReturn
 import typer
 
 from geounet.cli.voice import give_way, is_one_of_several, speaks
-from geounet.errors import GeounetError, Interrupted
+from geounet.errors import GeounetError, Interrupted, ResourceError
 
 BUG = "this is a bug in geounet; please report it with the lines above and the command"
 
@@ -36,6 +36,10 @@ def run(app: Callable[..., object]) -> int:
         return _report_usage(problem)
     except (KeyboardInterrupt, typer.Abort):
         code = Interrupted.exit_code
+    except MemoryError as error:
+        reason = f" ({error})" if str(error) else ""
+        advice = "give less at once: --max-memory, --tile, --batch or --chip"
+        return _report(ResourceError(f"memory is full{reason}; {advice}"))
     except BrokenPipeError:  # geounet ... --json | head -1
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

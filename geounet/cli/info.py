@@ -135,7 +135,7 @@ def _describe_raster(
     with open_scene(file, bands, allow_palette=model is None) as scene:
         facts = _describe_scene(scene)
         if model is not None:
-            reason = _find_misfit(scene, model)
+            reason = _find_misfit(scene, model, bands)
             facts |= {"fits_model": reason is None, "reason": reason}
     return facts
 
@@ -164,14 +164,14 @@ def _describe_scene(scene: Scene) -> dict[str, Any]:
     }
 
 
-def _find_misfit(scene: Scene, model: Path) -> str | None:
+def _find_misfit(scene: Scene, model: Path, bands: tuple[int, ...] | None) -> str | None:
     """Why the model does not fit and what to do; None if it does."""
     from geounet.inference import PredictOptions, check_fit
     from geounet.models import read_spec
 
     spec = read_spec(model)
     try:
-        check_fit(spec, scene, PredictOptions())
+        check_fit(spec, scene, PredictOptions(bands=bands))
     except ModelError as error:
         return str(error)
     return None

@@ -73,7 +73,7 @@ class Grid:
         """
         if self.crs is None or not is_true_to_scale(self.crs):
             return None
-        return float(self.crs.axis_info[0].unit_conversion_factor)
+        return float(find_horizontal(self.crs).axis_info[0].unit_conversion_factor)
 
     @cached_property
     def pixel_size_m(self) -> float | None:
@@ -158,10 +158,18 @@ def geod_of(crs: CRS) -> Geod:
 
 def is_true_to_scale(crs: CRS) -> bool:
     """Whether lengths in the CRS are lengths on the ground, but for the usual part in 1000."""
-    if crs.is_geographic or not crs.axis_info:
+    crs = find_horizontal(crs)
+    if crs.is_geographic or crs.is_geocentric or not crs.axis_info:
         return False
     operation = crs.coordinate_operation
     return operation is None or not operation.method_name.startswith(STRETCHED_PROJECTIONS)
+
+
+def find_horizontal(crs: CRS) -> CRS:
+    """The CRS itself, without heights or a transformation to another datum beside it."""
+    if crs.is_bound and crs.source_crs is not None:
+        return find_horizontal(crs.source_crs)
+    return find_horizontal(crs.sub_crs_list[0]) if crs.is_compound else crs
 
 
 def to_lonlat(

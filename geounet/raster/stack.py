@@ -76,11 +76,11 @@ class Stack:
     """Open files whose bands, one file after the other, are those of one scene.
 
     The first file decides the grid; files on other grids or in other CRSs are warped onto it
-    (bilinear). A pixel is valid where it is in all files.
+    (bilinear). A pixel is valid where it is in all files that bands are chosen of.
 
     Attributes:
         path: names of the files, for messages.
-        grid: of the first.
+        grid: of the first file, also if none of its bands is chosen.
         bands: chosen ones, counted from 1 through all bands of all files.
         dtype: smallest type that holds all of them.
         band_names: the files' descriptions.
@@ -89,18 +89,29 @@ class Stack:
 
     def __init__(
         self,
+        first: Scene,
         members: Sequence[Scene],
         numbers: Sequence[int],
         bands: Sequence[int],
         resources: ExitStack,
         notes: Sequence[str] = (),
     ) -> None:
-        """Take over the open files, the numbers of their bands, and those wanted, in order."""
+        """Take over the first file and those with bands that are wanted.
+
+        Args:
+            first: has the grid.
+            members: are read.
+            numbers: of their bands.
+            bands: those wanted, in order.
+            resources: what the files are closed with.
+            notes: on them.
+        """
         self._members = tuple(members)
+        self._files = self._members if first in self._members else (first, *self._members)
         self._order = [numbers.index(band) for band in bands]
         self._resources = resources.pop_all()
         self.path = " + ".join(Path(str(member.path)).name for member in members)
-        self.grid = members[0].grid
+        self.grid = first.grid
         self.bands = tuple(bands)
         self.dtype: np.dtype[np.generic] = np.result_type(*(m.dtype for m in members))
         names = [name for member in members for name in member.band_names]
@@ -110,12 +121,12 @@ class Stack:
     @property
     def files(self) -> tuple[str | Path, ...]:
         """All that it is read from."""
-        return tuple(file for member in self._members for file in member.files)
+        return tuple(file for scene in self._files for file in scene.files)
 
     @property
     def origins(self) -> tuple[Origin, ...]:
         """Those of all files."""
-        return tuple(origin for member in self._members for origin in member.origins)
+        return tuple(origin for scene in self._files for origin in scene.origins)
 
     @property
     def count(self) -> int:
@@ -161,17 +172,19 @@ def open_stack(files: Sequence[str | Path], bands: Sequence[int] | None = None) 
     """
     with ExitStack() as resources:
         starts = _count_bands(files)
-        chosen = _share_out(bands or (), starts)
-        first = resources.enter_context(open_scene(files[0], chosen[0]))
-        others = [
-            resources.enter_context(open_warped(file, first.grid, "bilinear", own))
-            for file, own in zip(files[1:], chosen[1:], strict=True)
-        ]
-        members = [first, *others]
-        pairs = zip(members, starts, strict=False)
-        numbers = [start + band for member, start in pairs for band in member.bands]
-        notes = _compare_extents(members, numbers)
-        return Stack(members, numbers, bands or numbers, resources, notes)
+        chosen = _share_out(bands, starts)
+        first = resources.enter_context(open_scene(files[0], chosen[0] or None))
+        members, numbers = [], []
+        for start, file, own in zip(starts, files, chosen, strict=False):
+            if own == []:
+                continue
+            member = first
+            if start > 0:
+                member = resources.enter_context(open_warped(file, first.grid, "bilinear", own))
+            members.append(member)
+            numbers += [start + band for band in member.bands]
+        notes = _compare_extents(first, members, numbers)
+        return Stack(first, members, numbers, bands or numbers, resources, notes)
 
 
 def _count_bands(files: Sequence[str | Path]) -> list[int]:
@@ -183,29 +196,30 @@ def _count_bands(files: Sequence[str | Path]) -> list[int]:
     return list(accumulate(counts, initial=0))
 
 
-def _share_out(bands: Sequence[int], starts: Sequence[int]) -> list[list[int] | None]:
-    """The bands of each file by its own numbers; None if there are none of it.
+def _share_out(bands: Sequence[int] | None, starts: Sequence[int]) -> list[list[int] | None]:
+    """The bands of each file by its own numbers; None: all but alpha.
 
     Raises:
         InputError: one is of no file.
     """
+    if bands is None:
+        return [None] * (len(starts) - 1)
     if wrong := [band for band in bands if not 1 <= band <= starts[-1]]:
         raise InputError(
             f"the stack has bands 1 to {starts[-1]}, not {wrong[0]}; choose others with --bands"
         )
     return [
-        [band - start for band in bands if start < band <= stop] or None
-        for start, stop in pairwise(starts)
+        [band - start for band in bands if start < band <= stop] for start, stop in pairwise(starts)
     ]
 
 
-def _compare_extents(members: Sequence[Scene], numbers: Sequence[int]) -> list[str]:
+def _compare_extents(first: Scene, members: Sequence[Scene], numbers: Sequence[int]) -> list[str]:
     """A note on each file that leaves out some of the first one's pixels.
 
     Raises:
         InputError: one has none of them.
     """
-    first, notes, count = members[0], [], 0
+    notes, count = [], 0
     for member in members:
         band = numbers[count]
         share = 1.0

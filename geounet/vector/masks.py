@@ -16,8 +16,11 @@ from geounet.errors import InputError
 from geounet.raster import ClassTable, Grid, Scene, Window, open_scene
 from geounet.wording import counted
 
-STRIP_PIXELS = 32 << 20
-"""Bytes read at once, in whole rows of storage blocks: no block is decoded twice."""
+STRIP_BYTES = 32 << 20
+"""Read at once, in whole rows of storage blocks: no block is decoded twice."""
+
+MOST_BYTES = 128 << 20
+"""A row of storage blocks that takes more is read in several strips, and decoded for each."""
 
 
 class Raster(Protocol):
@@ -199,22 +202,34 @@ def read_strips(
         InputError: it has values over 255 or under 0, a wanted pixel has no confidence or no
             scores, or there is no score of its class.
     """
+    rows = _choose_rows(files)
+    is_wanted = np.isin(np.arange(NODATA + 1), list(wanted))
+    bands = [files.mask.grid.extent] if bands is None else bands
+    for window in chain.from_iterable(band.blocks(rows, band.width) for band in bands):
+        yield _read_strip(files, is_wanted, window)
+
+
+def _choose_rows(files: MaskFiles) -> int:
+    """Rows of a strip, by the bytes that they take: a very wide mask has low strips."""
     mask, scores = files.mask, files.scores
     block = mask.block_shape[0]
     size = 1 if scores is None else 1 + scores.count * scores.dtype.itemsize
-    rows = max(1, STRIP_PIXELS // (size * mask.grid.width * block)) * block
-    is_wanted = np.isin(np.arange(NODATA + 1), list(wanted))
-    bands = [mask.grid.extent] if bands is None else bands
-    for window in chain.from_iterable(band.blocks(rows, band.width) for band in bands):
-        values = _read_values(mask, window)
-        chosen = is_wanted[values]
-        found = None if scores is None else _read_shares(scores, window, chosen)
-        confidence = None
-        if files.confidence is not None:
-            confidence = _read_shares(files.confidence, window, chosen)[0]
-        elif found is not None:
-            confidence = _pick_own(found, values, chosen, files)
-        yield Strip(window, values, confidence, found)
+    block_row = size * mask.grid.width * block
+    if block_row > MOST_BYTES:
+        return max(1, block // -(-block_row // MOST_BYTES))
+    return max(1, STRIP_BYTES // block_row) * block
+
+
+def _read_strip(files: MaskFiles, is_wanted: NDArray[np.bool_], window: Window) -> Strip:
+    values = _read_values(files.mask, window)
+    chosen = is_wanted[values]
+    scores = None if files.scores is None else _read_shares(files.scores, window, chosen)
+    confidence = None
+    if files.confidence is not None:
+        confidence = _read_shares(files.confidence, window, chosen)[0]
+    elif scores is not None:
+        confidence = _pick_own(scores, values, chosen, files)
+    return Strip(window, values, confidence, scores)
 
 
 def _read_values(mask: Raster, window: Window) -> NDArray[np.uint8]:
@@ -237,15 +252,17 @@ def _read_shares(scene: Raster, window: Window, wanted: NDArray[np.bool_]) -> ND
     pixels, valid = scene.read(window)
     shares: NDArray[Any] = pixels
     full = NODATA - 1 if shares.dtype == np.uint8 else 1 + 1e-5  # rounded, or blended
-    usable = valid & ((shares >= 0) & (shares <= full)).all(axis=0)
-    if (wanted & ~usable).any():
-        row, col = np.argwhere(wanted & ~usable)[0]
+    wrong = wanted & ~valid
+    for band in shares:  # one by one: each takes half of its own memory
+        wrong |= wanted & ~((band >= 0) & (band <= full))
+    if wrong.any():
+        row, col = np.argwhere(wrong)[0]
         what = "scores" if scene.count > 1 else "confidence"
         raise InputError(
             f"{scene.path} has no {what} in row {window.row_off + row}, column {col}, but the "
             f"mask has a class there; give the {what} that predict wrote with the mask"
         )
-    shares[:, ~wanted] = 0
+    np.copyto(shares, 0, where=~wanted)  # an index of them would take 16 bytes each
     return shares
 
 

@@ -188,4 +188,5 @@ def _find_regions(
         for part in strip.split(max(1, PART_PIXELS // grid.width)):
             yield polygonizer.add(part.values, part.confidence, part.scores)
         progress(Progress("polygonize", strip.window.row_end * grid.width, total, "px"))
+        del strip  # before there is another
     yield polygonizer.finish()

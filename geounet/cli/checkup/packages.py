@@ -61,7 +61,7 @@ def _list_requirements() -> Iterator[tuple[str, str, str | None]]:
 
 
 def _look_at(name: str, lowest: str, extra: str | None) -> Package:
-    version = attempt(lambda: importlib.metadata.version(name))
+    version = attempt(lambda: _find_version(name))
     if isinstance(version, Problem):
         return Package(name, extra, None, f"not installed; {_advise(extra)}")
     if _numbers(version) < _numbers(lowest):
@@ -69,6 +69,14 @@ def _look_at(name: str, lowest: str, extra: str | None) -> Package:
     module = attempt(lambda: importlib.import_module(name.replace("-", "_")))
     problem = f"cannot be imported: {module.reason}" if isinstance(module, Problem) else None
     return Package(name, extra, version, problem)
+
+
+def _find_version(name: str) -> str:
+    """The distribution's, or of one by another name (onnxruntime-gpu) what the module says."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return str(importlib.import_module(name.replace("-", "_")).__version__)
 
 
 def _advise(extra: str | None) -> str:

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 
 from geounet.errors import ResourceError, UsageError
+from geounet.inference.engines.main_memory import find_available
 from geounet.inference.options import Precision
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -55,9 +56,7 @@ def free_memory(device: torch.device) -> int:
         # torch keeps what it has freed, for its next allocation
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + kept
-    if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
-        return _available_bytes()
-    return 4 * 2**30
+    return find_available()
 
 
 def held_memory() -> int:
@@ -128,30 +127,3 @@ def _fastest_precision(device: torch.device) -> Literal["float32", "bfloat16", "
         return "bfloat16"
     has_float16 = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
     return "float16" if has_float16 else "float32"
-
-
-def _available_bytes() -> int:
-    """Free memory and what caches would give back, within the cgroup's limit."""
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123 - a kernel table
-            table = dict(line.split(":", 1) for line in file)
-        free = int(table["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return free
-    for limit, used in _CGROUP_FILES:
-        try:
-            with open(limit) as a, open(used) as b:  # noqa: PTH123 - kernel tables
-                free = min(free, int(a.read()) - int(b.read()))
-        except (OSError, ValueError):  # no such cgroup, or "max"
-            continue
-    return max(free, 0)
-
-
-_CGROUP_FILES = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-    ),
-)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,9 @@ def make_fingerprint(
 
 def _describe_versions(engine: Engine) -> dict[str, str]:
     """Of what runs the networks: another one may compute another last bit."""
-    return {f"version of {name}": version(name) for name in engine.name.split(" and ")}
+    names = engine.name.split(" and ")
+    # not those of distributions: onnxruntime comes as onnxruntime-gpu, too
+    return {f"version of {name}": str(import_module(name).__version__) for name in names}
 
 
 def _describe_grid(grid: Grid) -> list[Any]:

@@ -19,6 +19,9 @@ from geounet.inference.running.preparation import ImageLike, ScaledImage
 from geounet.models import Model
 from geounet.raster import SceneLike, open_scene
 
+COUNTED = (1024, 4096)
+"""Rows and columns of a mask that are counted at once: whole blocks, however wide the mask."""
+
 
 @dataclass
 class Run:
@@ -49,7 +52,7 @@ class Run:
     def count_classes(self, path: Path) -> None:
         """Count the classes of a mask, or of a part that an earlier run has computed."""
         with open_scene(path, allow_palette=True) as mask:
-            for window in mask.grid.extent.blocks(1024, mask.grid.width):
+            for window in mask.grid.extent.blocks(*COUNTED):
                 values, _ = mask.read(window)
                 self.add_counts(values)
 
