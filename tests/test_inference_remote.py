@@ -118,6 +118,18 @@ def test_area_from_anywhere(tmp_path, cli, model, store, server, path):
         assert mask.tags()["GEOUNET_AOI"] == "aoi"
 
 
+def test_polygons_are_replaced_in_an_area_from_elsewhere(tmp_path, cli, model, store, server):
+    outputs = ("-o", "a.tif", "--polygons", "a.gpkg", "--quiet")
+    command = ("predict", store / "scene.tif", "-m", model[0], *outputs)
+    assert cli(*command)[0] == 0
+    before = (tmp_path / "a.gpkg").read_bytes()
+    code, _, err = cli(*command, "--aoi", f"{server}/aoi.gpkg", "--overwrite")
+    assert code == 0, err
+    assert (tmp_path / "a.gpkg").read_bytes() != before
+    result = cli(*command, "--aoi", "a.gpkg", "--overwrite")
+    check(result, 2, "a.gpkg is the AOI itself")
+
+
 def test_polygonize_info_and_evaluate_from_a_server(tmp_path, cli, store, server):
     assert cli("polygonize", f"{server}/labels.tif", "map.gpkg", "--quiet")[0] == 0
     (found,) = geopandas.read_file("map.gpkg", layer="polygons").geometry

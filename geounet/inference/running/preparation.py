@@ -145,5 +145,5 @@ def check_polygons(scene: SceneLike, options: PredictOptions) -> None:
     from geounet.vector import check_vector_output
 
     check_vector_output(path, scene.grid.crs, overwrite=True)
-    if options.aoi is not None and path.exists() and path.samefile(options.aoi):
+    if options.aoi is not None and _is_among(path, [options.aoi]):
         raise UsageError(f"{path} is the AOI itself; choose another file for the polygons")
