@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -184,6 +185,38 @@ def test_an_error_of_a_worker_is_one_of_ours(tmp_path, scene, model, on_cluster,
     assert (tmp_path / "mask.tif.parts" / "job.json").exists()
 
 
+class Unportable(Exception):
+    """Cannot be made again of its message, as pickle does it."""
+
+    def __init__(self, path, reason):
+        super().__init__(f"{path}: {reason}")
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (OSError(5, "Input/output error"), OSError),
+        (TimeoutError("too slow"), TimeoutError),
+        (Unportable("a", "b"), RuntimeError),
+    ],
+)
+def test_an_unexpected_error_of_a_worker_is_told(
+    tmp_path, scene, model, on_cluster, monkeypatch, raised, expected
+):
+    """As what it is, with the place: no lost connection, and no lost worker."""
+
+    def fail(*_):
+        raise raised
+
+    monkeypatch.setattr(worker, "stream_parts", fail)
+    with pytest.raises(expected, match=re.escape(str(raised))) as caught:
+        predict(scene, model, tmp_path / "mask.tif", on_cluster)
+    assert not isinstance(caught.value, ResourceError)
+    assert "on worker inproc://" in caught.value.__notes__[0]
+    assert "raise raised" in caught.value.__notes__[0]
+    assert (tmp_path / "mask.tif.parts" / "job.json").exists()
+
+
 def test_another_geounet_on_a_worker(tmp_path, scene, model, on_cluster, monkeypatch):
     monkeypatch.setattr(boards, "__version__", "9.9")
     with pytest.raises(ResourceError, match=r"worker inproc.* has geounet .*install the same"):
@@ -235,7 +268,7 @@ def test_a_late_worker_is_refused(tmp_path, job, scene, model, monkeypatch):
 
 
 def test_a_worker_that_would_compute_something_else(job, scene, model, monkeypatch):
-    monkeypatch.setattr("geounet.inference.running.provenance.version", lambda name: "0.0")
+    monkeypatch.setattr("torch.__version__", "0.0")
     with pytest.raises(InputError, match=r"here it would be another version of torch; give all"):
         compute_parts(PLACE, job, (PART,), "draft")
 

@@ -18,7 +18,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from geounet import __version__
-from geounet.errors import ResourceError
+from geounet.errors import GeounetError, ResourceError
 from geounet.inference.cluster.cluster import Cluster, make_call, refuse_version
 from geounet.inference.cluster.orders import PartsDone
 from geounet.inference.cluster.worker import Work, pack
@@ -151,6 +151,7 @@ class Board:
         Raises:
             ResourceError: the scheduler is gone, no worker comes, or all get lost.
             GeounetError: a worker cannot be used.
+            Exception: what nobody expected, as a worker has raised it.
         """
         self._look()
         self._hand_out()
@@ -295,6 +296,8 @@ class Board:
             raise refuse_version(worker, packed)
         value, task = pickle.loads(packed), copy.task
         is_first, task.is_done = not task.is_done, True
+        if is_first and isinstance(value, Exception) and not isinstance(value, GeounetError):
+            raise value
         if isinstance(value, PartsDone):
             each_s = value.elapsed_s / len(task.parts)
             self.latest_s, self.longest_s = each_s, max(self.longest_s or 0.0, each_s)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -66,7 +67,10 @@ def pack(work: Work, *arguments: Any) -> bytes:  # noqa: ANN401 - as the work ta
 
 
 def perform(packed: bytes, place: Place) -> bytes:
-    """Do work; gives, pickled, its result or the error that it ended with."""
+    """Do work; gives, pickled, its result or the error that it ended with.
+
+    Also an unexpected one: raised through Dask, an OSError would look like a lost connection.
+    """
     work, arguments = pickle.loads(packed)
     if torch.get_num_threads() != place.threads:
         torch.set_num_threads(place.threads)
@@ -76,7 +80,20 @@ def perform(packed: bytes, place: Place) -> bytes:
             result = work(place, *arguments)
     except GeounetError as error:
         result = type(error)(f"worker {place.name}: {error}")
+    except Exception as error:  # noqa: BLE001 - the driver raises it
+        result = _make_portable(error, place)
     return pickle.dumps(result)
+
+
+def _make_portable(error: Exception, place: Place) -> Exception:
+    """An error for another process, which cannot see where in this one it was raised."""
+    told = "".join(traceback.format_exception(error))
+    try:
+        portable: Exception = pickle.loads(pickle.dumps(error))
+    except Exception:  # noqa: BLE001 - whatever its class does
+        portable = RuntimeError(f"{type(error).__name__}: {error}")
+    portable.add_note(f"on worker {place.name}:\n{told}")
+    return portable
 
 
 def outline_scene(place: Place, order: Order) -> Outlined:
