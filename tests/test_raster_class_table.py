@@ -63,6 +63,14 @@ def test_attribute_table(tmp_path):
     assert read_classes(path) == (ClassInfo(3, "lake", "#0000ff"), ClassInfo(7, "moor", "#102030"))
 
 
+@pytest.mark.parametrize("cell", ["", "nan", "inf", "?"])
+def test_a_row_without_a_value_is_no_class(tmp_path, cell):
+    table = ATTRIBUTES.replace("<F>3.0</F>", f"<F>{cell}</F>")
+    table = table.replace("<Type>1</Type>", "<Type>2</Type>")  # a text, kept as it is written
+    path = write_labels(tmp_path / "m.tif", inside=table)
+    assert read_classes(path) == (ClassInfo(7, "moor", "#102030"),)
+
+
 def test_names_that_occur_twice_get_their_value(tmp_path):
     path = write_labels(tmp_path / "m.tif", inside=categories("none", "road", "road"))
     assert [item.name for item in read_classes(path)] == ["none", "road 1", "road 2"]

@@ -10,6 +10,8 @@ from test_cli_errors import check
 from test_inference_predict import make_pixels
 from test_inference_remote import server  # noqa: F401  a fixture
 
+from geounet.raster import StacItem
+
 KEYS = ("nir", "red", "green")
 
 
@@ -135,6 +137,13 @@ def test_absolute_addresses(tmp_path, cli, store, server, model, expected, href)
     item = write_item(tmp_path / "item.json", assets)
     assert run(cli, item, model)[0] == 0
     assert (read_raster(tmp_path / "mask.tif") == expected).all()
+
+
+def test_an_address_with_a_drive():
+    """RFC 8089: Windows' C:/a is file:///C:/a."""
+    assets = {"red": {"href": "file:///C:/my%20scenes/red.tif"}}
+    item = StacItem("C:/items/item.json", "a", None, assets)
+    assert item.locate(["red"]) == ("C:/my scenes/red.tif",)
 
 
 def test_an_address_of_a_place_with_blanks(tmp_path, cli, store, model, expected):

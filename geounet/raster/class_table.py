@@ -138,12 +138,22 @@ def _read_attributes(band: ElementTree.Element) -> tuple[dict[int, str], dict[in
     colours: dict[int, str] = {}
     for index, row in enumerate(table.iterfind("Row")):
         cells = [cell.text or "" for cell in row.iterfind("F")]
-        value = index if value_column is None else int(float(cells[value_column]))
+        value = index if value_column is None else _parse_number(cells[value_column])
+        if value is None:  # the row tells of no pixel
+            continue
         if name_column is not None:
             names[value] = cells[name_column]
         if len(rgb_columns) == 3:
             colours[value] = _format_rgb(*(cells[column] for column in rgb_columns))
     return names, colours
+
+
+def _parse_number(cell: str) -> int | None:
+    """A cell as an integer; None of one that is empty, NaN or no number."""
+    try:
+        return int(float(cell))
+    except (ValueError, OverflowError):  # the latter by infinity
+        return None
 
 
 def _format_rgb(red: str, green: str, blue: str) -> str:

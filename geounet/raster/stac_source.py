@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +117,7 @@ def _read(path: str) -> str:
 def _resolve(item: str, href: str) -> str:
     """Where an asset is: its href, seen from its Item."""
     if href.startswith("file://"):
-        return unquote(urlsplit(href).path)
+        return _find_path(href)
     if "://" in href or href.startswith("/vsi"):
         return href
     if "://" in item:
@@ -124,6 +125,12 @@ def _resolve(item: str, href: str) -> str:
     place = os.path.normpath(Path(item).parent / href)
     # an href is a URI, but many write a path: a file that is there is meant as it is written
     return place if find_local(place) else unquote(place)
+
+
+def _find_path(address: str) -> str:
+    """The path in a `file:` address; in one of Windows a slash comes before the drive."""
+    path = unquote(urlsplit(address).path)
+    return path if find_local(path) else re.sub("^/(?=[A-Za-z]:)", "", path)
 
 
 def _name_bands(key: str, asset: Mapping[str, Any]) -> list[tuple[str, str, str]]:
