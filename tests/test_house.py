@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("train", "predict", "polygonize", "evaluate", "export", "info", "doctor", "demo")
+COMMANDS = (
+    "train", "predict", "polygonize", "rasterize", "evaluate", "export", "info", "doctor", "demo"
+)  # fmt: skip
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:

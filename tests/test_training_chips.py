@@ -1,5 +1,6 @@
 """Chips against the arrays they were cut from."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -143,9 +144,12 @@ def test_seed_and_epoch_give_other_chips(make_source):
 
 def test_a_stream_that_is_left_early_ends_its_threads(make_source):
     source, _, _ = make_source()
+    before = threading.active_count()
     stream = ChipStream([source], READING, plan_of(source), 4, 2).batches(epochs=100, steps=100)
     next(stream)
+    assert threading.active_count() == before + 2
     stream.close()
+    assert threading.active_count() == before
 
 
 def test_windows_without_labels_are_passed_over(make_source, tmp_path):

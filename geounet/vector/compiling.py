@@ -13,8 +13,9 @@ F = TypeVar("F", bound=Callable[..., object])
 def compiled(function: F) -> F:
     """The function as machine code that releases the GIL, compiled at its first call and cached.
 
-    numba notices a change of the file a cached function is in, not of one it calls: let compiled
-    functions call only those of their own file. Where neither the package's folder nor the user's
+    numba notices a change of the file a cached function is in, not of others: let compiled
+    functions call only those of their own file, and touch the file when a constant changes that it
+    imports, for its value is compiled in. Where neither the package's folder nor the user's
     can be written to, every process compiles anew.
     """
     try:

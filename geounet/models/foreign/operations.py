@@ -18,14 +18,14 @@ OPERATIONS = frozenset(
     all amax amin any arange argmax avg_pool2d baddbmm batch_norm bitwise_and bitwise_not bmm cat
     ceil celu channel_shuffle chunk clamp clamp_ clamp_max clamp_min clone col2im constant_pad_nd
     contiguous conv2d conv_transpose2d convolution copy_ cos cumsum detach detach_ div div_ dropout
-    dropout_ einsum elu elu_ empty eq erf exp expand expand_as feature_dropout feature_dropout_
+    dropout_ einsum elu elu_ eq erf exp expand expand_as feature_dropout feature_dropout_
     fill_ flatten flip floor floor_divide full full_like gather ge gelu gelu_ grid_sampler
     group_norm gt hardsigmoid hardsigmoid_ hardswish hardswish_ hardtanh hardtanh_ im2col index
     index_select instance_norm isfinite layer_norm le leaky_relu leaky_relu_ lerp lift_fresh_copy
     linalg_vector_norm linear linspace log log_sigmoid log_softmax logical_and logical_not
     logical_or logit logsumexp lt masked_fill masked_fill_ matmul max_pool2d max_pool2d_with_indices
     maximum mean meshgrid minimum mish mish_ mm movedim mul mul_ narrow native_dropout
-    native_group_norm native_layer_norm ne neg new_empty new_full new_ones new_zeros numpy_T ones
+    native_group_norm native_layer_norm ne neg new_full new_ones new_zeros numpy_T ones
     ones_like pad permute pixel_shuffle pixel_unshuffle pow prelu prod reciprocal reflection_pad2d
     relu relu6 relu_ remainder repeat replication_pad2d reshape roll round rsqrt rsub scalar_tensor
     scaled_dot_product_attention select sigmoid sigmoid_ sign silu silu_ sin slice softmax softplus
