@@ -7,6 +7,7 @@ import pickle
 import shutil
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from test_inference_predict import make_pixels
 from geounet.cli.app import app
 from geounet.cli.boundary import run
 from geounet.errors import ModelError, ResourceError, UsageError
-from geounet.evaluation import export
+from geounet.evaluation import export, exporting
 from geounet.inference import PredictOptions, predict
 from geounet.models import (
     ExportOptions,
@@ -31,6 +32,7 @@ from geounet.models import (
     save_model,
     trace_form,
 )
+from geounet.raster import locked_folder
 
 PACKAGES = ("onnx", "onnxruntime", "onnxscript", "openvino")
 pytestmark = pytest.mark.skipif(
@@ -259,6 +261,43 @@ def test_a_file_that_differs_is_not_kept(tmp_path, source, monkeypatch):
         export(source, tmp_path / "net.pt2", options)
     assert [path.name for path in tmp_path.iterdir()] == ["net.pt2"]
     assert (tmp_path / "net.pt2").read_text() == "an older one"
+
+
+def test_what_a_killed_export_has_left_is_cleared(tmp_path, source):
+    left = tmp_path / ".net.pt2.export"
+    (left / "int8").mkdir(parents=True)
+    for file in (left / "lock", left / "net.pt2", left / "int8" / "net.pt2"):
+        file.write_text("half")
+    export(source, tmp_path / "net.pt2", ExportOptions(tile=32))
+    assert [path.name for path in tmp_path.iterdir()] == ["net.pt2"]
+
+
+def test_two_exports_of_one_file_keep_out_of_each_other_s_way(tmp_path, source):
+    output = tmp_path / "net.pt2"
+    with (
+        locked_folder(tmp_path / ".net.pt2.export", output),
+        pytest.raises(ResourceError, match="is being written by another run"),
+    ):
+        export(source, output, ExportOptions(tile=32))
+
+
+def test_no_graph_lies_beside_weights_of_another(tmp_path, monkeypatch):
+    """Wherever a kill comes while an export of OpenVINO replaces another: seen at each move."""
+    made, output = tmp_path / "made", tmp_path / "net.xml"
+    made.mkdir()
+    for folder, text in ((made, "new"), (tmp_path, "old")):
+        for name in ("net.xml", "net.bin"):
+            (folder / name).write_text(text)
+    pairs, replace_file = [], Path.replace
+
+    def move(file, target):
+        replace_file(file, target)
+        found = [output, output.with_suffix(".bin")]
+        pairs.append([path.read_text() if path.exists() else None for path in found])
+
+    monkeypatch.setattr(Path, "replace", move)
+    assert exporting._publish(made / "net.xml", output) == 6
+    assert pairs == [[None, "new"], ["new", "new"]]
 
 
 def test_a_network_of_no_numbers_is_refused(tmp_path, model):

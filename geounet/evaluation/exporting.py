@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -36,6 +35,7 @@ from geounet.models import (
     write_export,
 )
 from geounet.progress import Progress, ProgressCallback, ignore_progress
+from geounet.raster import LOCK_FILE, locked_folder
 
 WINDOWS = 32
 """Windows of the scenes that are read at most; with int8 every second one calibrates."""
@@ -213,15 +213,19 @@ def _compare(
 
 @contextmanager
 def _staged(output: Path) -> Iterator[Path]:
-    """A folder beside the output, which is gone afterwards.
+    """A folder beside the output, which is gone afterwards; one left by a kill is cleared.
 
     Raises:
-        ResourceError: there can be none, or the disk is full.
+        ResourceError: there can be none, another export is at work in it, or the disk is full.
     """
-    folder = None
+    folder = output.with_name(f".{output.name}.export")
     try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-        yield folder
+        with locked_folder(folder, output):
+            _clear(folder)
+            try:
+                yield folder
+            finally:
+                _clear(folder)
     except OSError as error:
         if isinstance(error, ResourceError):
             raise
@@ -229,17 +233,29 @@ def _staged(output: Path) -> Iterator[Path]:
         raise ResourceError(
             f"{output} cannot be written: {reason}; choose another place"
         ) from error
-    finally:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _clear(folder: Path) -> None:
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != LOCK_FILE:
+                path.unlink()
 
 
 def _publish(place: Path, output: Path) -> int:
-    """Put the files where they belong; bytes of all."""
-    size = 0
-    for made, wanted in zip(list_files(place), list_files(output), strict=True):
-        size += made.stat().st_size
-        made.replace(wanted)
+    """Put the files where they belong; bytes of all.
+
+    The one that is named goes first and comes last: after a kill in between it is not there, rather
+    than a graph beside another's weights.
+    """
+    made, wanted = list_files(place), list_files(output)
+    if len(wanted) > 1:
+        output.unlink(missing_ok=True)
+    size = sum(file.stat().st_size for file in made)
+    for file, target in zip(made, wanted, strict=True):
+        file.replace(target)
     return size
 
 
