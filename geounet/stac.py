@@ -15,7 +15,8 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from geounet.classes import ClassInfo
-from geounet.errors import ResourceError, UsageError
+from geounet.errors import UsageError
+from geounet.files import write_whole
 
 STAC_VERSION = "1.1.0"
 
@@ -127,14 +128,8 @@ def write_item(path: Path, item: Mapping[str, Any], *, overwrite: bool = False) 
         ResourceError: it cannot be written.
     """
     check_item_target(path, item["id"], overwrite=overwrite)
-    partial = path.with_name(f".{path.name}.partial")
     text = json.dumps(item, indent=2, ensure_ascii=False, allow_nan=False)
-    try:
-        partial.write_text(f"{text}\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise ResourceError(f"{path} cannot be written: {error.strerror or error}") from error
+    write_whole(path, f"{text}\n".encode())
 
 
 def _find_id(path: Path) -> str | None:

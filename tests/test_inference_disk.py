@@ -12,13 +12,14 @@ from networks import make_model
 from rasters import write_raster
 from test_inference_predict import make_pixels
 
+from geounet import files as whole_files
 from geounet.cli.app import app
 from geounet.cli.boundary import run
 from geounet.errors import ResourceError
 from geounet.inference import PredictOptions, predict
 from geounet.inference.planning import parts
 from geounet.inference.running.job import lock_job
-from geounet.raster import cog, writing
+from geounet.raster import cog
 
 OUTPUTS = ("mask.tif", "mask.tif.aux.xml", "confidence.tif", "scores.tif")
 
@@ -133,7 +134,7 @@ def test_a_read_only_disk(disk, cli):
 @pytest.mark.parametrize("kind", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
 def test_every_step_that_must_reach_the_disk(tmp_path, cli, expected, monkeypatch, kind):
     """job.json, each part, each output: whichever fails, the same command goes on after."""
-    original = writing.flush
+    original = whole_files.flush
     for step in range(1, 60, 1 if kind == errno.ENOSPC else 7):
         folder, calls = tmp_path / str(step), itertools.count(1)
         folder.mkdir()
@@ -148,7 +149,7 @@ def test_every_step_that_must_reach_the_disk(tmp_path, cli, expected, monkeypatc
             original(path)
 
         with monkeypatch.context() as patch:
-            patch.setattr(writing, "flush", flush)
+            patch.setattr(whole_files, "flush", flush)
             patch.setattr(cog, "flush", flush)
             result = cli(folder, *arguments)
         if result[0] == 0:

@@ -11,7 +11,7 @@ from rasterio.windows import Window
 from rasters import read_raster
 
 from geounet.errors import ResourceError
-from geounet.raster import Grid, is_whole, pixel_grid, write_part, write_whole
+from geounet.raster import Grid, is_whole, pixel_grid, write_part
 from geounet.raster.writing import check_blocks
 
 GRID = Grid(40, 50, Affine(0.5, 0, 5e5, 0, -0.5, 5e6), CRS("EPSG:32633"))
@@ -51,16 +51,6 @@ def test_the_same_array_gives_the_same_bytes(tmp_path):
     assert path.read_bytes() == draft.read_bytes()
     draft.replace(path)
     assert is_whole(path, GRID.shape)
-
-
-def test_a_file_is_replaced_whole_and_readable_by_others(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-    write_whole(path, b"new")
-    assert path.read_bytes() == b"new"
-    other = tmp_path / "b.txt"
-    other.write_text("by open()")
-    assert path.stat().st_mode == other.stat().st_mode
 
 
 def test_a_missing_folder_is_named(tmp_path):

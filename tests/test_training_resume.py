@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 from safetensors.torch import save_file
 from test_training_average import make_run
 
-from geounet.errors import InputError, Interrupted, UsageError
+from geounet.errors import InputError, Interrupted, ModelError, UsageError
 from geounet.training import TrainOptions, train
 from geounet.training.keeping.state import load_state, restore, save_state
 from geounet.vector import LabelOptions
@@ -192,8 +192,59 @@ def watch_changes(patch, limit):
 
     for name in ("write_bytes", "replace", "unlink"):
         patch.setattr(Path, name, watched(name, getattr(Path, name)))
-    patch.setattr("geounet.training.keeping.state.save_file", watched("save_file", save_file))
+    for place in ("geounet.training.keeping.state", "safetensors.torch"):  # state, then model
+        patch.setattr(f"{place}.save_file", watched("save_file", save_file))
     return seen
+
+
+def cut_in_half(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("damage", [cut_in_half, Path.unlink])
+def test_a_model_that_a_power_cut_took_is_made_again_from_the_state(pair, tmp_path, damage):
+    run = tmp_path / "run"
+    learn(pair, run, epochs=1)
+    model = run / "model.safetensors"
+    before, names = model.read_bytes(), {path.name for path in run.iterdir()}
+    damage(model)
+    for left in (".state.safetensors.0123abcd.partial", ".tmpVeQykh"):  # ours, and of safetensors
+        (run / left).write_bytes(b"half")
+    learn(pair, run, epochs=1, resume=True)
+    assert model.read_bytes() == before
+    assert {path.name for path in run.iterdir()} == names
+
+
+def test_a_kept_model_that_cannot_be_made_again_is_asked_for(pair, tmp_path, monkeypatch):
+    monkeypatch.setattr("geounet.training.learning.loop.REPORT_EVERY", 1)
+    run, stop = tmp_path / "run", Event()
+
+    def watch(progress):
+        if progress.stage == "train" and progress.done > STEPS:
+            stop.set()
+
+    with pytest.raises(Interrupted):
+        learn(pair, run, watch, stop)
+    model = run / "model.safetensors"
+    before = model.read_bytes()
+    cut_in_half(model)
+    with pytest.raises(ModelError, match=r"model of epoch 1.*put it back, .*--overwrite"):
+        learn(pair, run, resume=True)
+    model.write_bytes(before)
+    assert learn(pair, run, resume=True).epochs == EPOCHS
+
+
+def test_all_files_of_a_run_have_the_mode_of_new_files(pair, tmp_path):
+    before = os.umask(0o027)
+    try:
+        learn(pair, tmp_path / "run", epochs=1)
+        (tmp_path / "other").touch()
+    finally:
+        os.umask(before)
+    mode = (tmp_path / "other").stat().st_mode
+    assert {path.name: path.stat().st_mode for path in (tmp_path / "run").iterdir()} == {
+        path.name: mode for path in (tmp_path / "run").iterdir()
+    }
 
 
 def test_what_may_change_and_what_not(pair, tmp_path):

@@ -10,7 +10,8 @@ from pathlib import Path
 from geounet.errors import UsageError
 from geounet.evaluation.naming import split_name
 from geounet.evaluation.results import Comparison, Estimate, Evaluation, SceneComparison
-from geounet.raster import find_local, guard_writing, write_whole
+from geounet.files import write_whole
+from geounet.raster import find_local
 
 ALL_SCENES = "all"
 """What the pooled numbers have in the column of the mask."""
@@ -55,8 +56,7 @@ def write_csv(evaluation: Evaluation, path: str | Path) -> None:
     compared = COMPARED if evaluation.comparison is not None else ()
     writer.writerow([*COLUMNS, *compared])
     writer.writerows(_list_rows(evaluation))
-    with guard_writing(Path(path)):
-        write_whole(Path(path), text.getvalue().encode())
+    write_whole(Path(path), text.getvalue().encode())
 
 
 def _list_rows(evaluation: Evaluation) -> Iterator[list[object]]:

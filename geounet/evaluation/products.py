@@ -18,7 +18,8 @@ from geounet.evaluation.reading import Legends
 from geounet.evaluation.report.pictures import Images, picture_scene, picture_window
 from geounet.evaluation.report.survey import Survey
 from geounet.evaluation.results import Evaluation
-from geounet.raster import guard_writing, open_scene, read_tags, write_whole
+from geounet.files import write_whole
+from geounet.raster import open_scene, read_tags
 from geounet.vector import check_vector_output
 
 FIGURES = ("confusion", "reliability", "precision-recall", "scene-*", "window-*")
@@ -136,10 +137,5 @@ class Products:
         book = Sketchbook(keeps=self.options.report_figures)
         page = write_report(found, book)
         for name, png in book.files.items():
-            _write(path.with_name(f"{path.stem}-{name}.png"), png)
-        _write(path, page.encode())
-
-
-def _write(path: Path, content: bytes) -> None:
-    with guard_writing(path):
-        write_whole(path, content)
+            write_whole(path.with_name(f"{path.stem}-{name}.png"), png)
+        write_whole(path, page.encode())

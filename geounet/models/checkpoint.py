@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
-from geounet.errors import ModelError, ResourceError
+from geounet.errors import ModelError
+from geounet.files import drafted
 from geounet.models.foreign.file import digest_foreign, is_foreign_file, read_foreign_spec
 from geounet.models.spec import ModelSpec
 
@@ -45,16 +46,11 @@ def save_model(path: Path, network: nn.Module, spec: ModelSpec) -> None:
     Raises:
         ResourceError: it cannot be written.
     """
-    from safetensors.torch import save
+    from safetensors.torch import save_file
 
     tensors = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_bytes(save(tensors, metadata={METADATA_KEY: spec.to_json()}))
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise ResourceError(f"{path} cannot be written: {error.strerror or error}") from error
+    with drafted(path, SafetensorError) as partial:
+        save_file(tensors, partial, metadata={METADATA_KEY: spec.to_json()})
 
 
 def read_spec(path: str | Path) -> ModelSpec:

@@ -52,10 +52,7 @@ from .warping import open_warped as open_warped
 from .window import Window as Window
 from .window import mirror_indices as mirror_indices
 from .writing import WriteWindow as WriteWindow
-from .writing import flush as flush
 from .writing import guard_writing as guard_writing
 from .writing import is_whole as is_whole
 from .writing import open_part as open_part
-from .writing import publish as publish
 from .writing import write_part as write_part
-from .writing import write_whole as write_whole

@@ -18,6 +18,7 @@ from rasterio.errors import RasterioError, RasterioIOError
 
 from geounet.classes import NODATA, ClassInfo
 from geounet.errors import InputError, ResourceError
+from geounet.files import flush
 from geounet.raster.class_table import CLASSES_TAG, dump_classes
 from geounet.raster.dataset import limit_cache, open_dataset
 from geounet.raster.grid import Grid
@@ -37,7 +38,6 @@ from geounet.raster.writing import (
     HALF_BITS,
     check_blocks,
     choose_predictor,
-    flush,
     guard_writing,
 )
 

@@ -1,10 +1,7 @@
-"""Files that appear whole or not at all, and the parts of a result."""
+"""The parts of a result: tiled GeoTIFFs that appear whole or not at all."""
 
 from __future__ import annotations
 
-import errno
-import os
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import product
@@ -19,13 +16,11 @@ from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.io import DatasetWriter, MemoryFile
 from rasterio.windows import Window as RasterioWindow
 
-from geounet.errors import InputError, ResourceError
+from geounet.errors import InputError
+from geounet.files import guard_file, name_partial, publish, write_whole
 from geounet.raster.dataset import one_line, open_dataset
 from geounet.raster.grid import Grid
 from geounet.raster.window import Window
-
-_NO_FLUSH = {errno.EINVAL, errno.EBADF, errno.ENOSYS, errno.ENOTSUP, errno.EACCES, errno.EPERM}
-"""What file systems and Windows say that do not flush folders, or anything."""
 
 BLOCK = 512
 """Side in pixels of the storage blocks of all that geounet writes."""
@@ -87,7 +82,7 @@ def open_part(
         ResourceError: it cannot be written.
     """
     is_small = count * grid.extent.area * np.dtype(dtype).itemsize <= MEMORY_BYTES
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    temporary = name_partial(path)
     try:
         with ExitStack() as closing:  # guarded by itself: what fails inside is not this file's
             with guard_writing(path):
@@ -158,28 +153,6 @@ def create_tiled(
         yield target
 
 
-def write_whole(path: Path, data: bytes | memoryview) -> None:
-    """Write a file that appears whole or not at all, even if the machine stops.
-
-    Raises:
-        OSError: it cannot be written; nothing is left behind.
-    """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-        publish(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def publish(temporary: Path, path: Path) -> None:
-    """Move a finished file to its name in the same file system, once it is safely on disk."""
-    flush(temporary)
-    temporary.replace(path)
-    flush(path.parent)
-
-
 _CHECKED = 32
 """Bytes that are decoded at a time, in blocks of bytes."""
 
@@ -229,16 +202,12 @@ def _name_part(path: Path) -> str:
 @contextmanager
 def guard_writing(path: Path) -> Iterator[None]:
     """Turn what goes wrong while writing a file into a ResourceError that names it."""
-    try:
-        yield
-    except ResourceError:
-        raise
-    except (OSError, RasterioError, CPLE_BaseError, SystemError, InputError) as error:
-        # GDAL's failures come as any of these, InputError if it cannot read what it wrote
-        reason = getattr(error, "strerror", None) or one_line(error)
-        raise ResourceError(
-            f"{path} cannot be written ({reason}); check the folder and the free space"
-        ) from error
+    with guard_file(path):
+        try:
+            yield
+        except (RasterioError, CPLE_BaseError, SystemError, InputError) as error:
+            # GDAL's failures come as any of these, InputError if it cannot read what it wrote
+            raise OSError(one_line(error)) from error
 
 
 def to_rasterio(window: Window) -> RasterioWindow:
@@ -251,22 +220,3 @@ def choose_predictor(dtype: np.dtype[Any]) -> int:
     if dtype.kind == "f":
         return 3
     return 2 if dtype.itemsize > 1 else 1
-
-
-def flush(path: Path) -> None:
-    """Have a file or folder on disk before going on, where the file system knows how.
-
-    Raises:
-        OSError: it cannot be kept, for want of space or by a defect.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except PermissionError:  # a folder, on Windows
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in _NO_FLUSH:
-            raise
-    finally:
-        os.close(descriptor)

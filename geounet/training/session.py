@@ -162,7 +162,7 @@ def _train(
         if state is not None:
             check_same_inputs(output, settings, state.settings)
             restore(run, state)
-            team.from_first(lambda: record.go_on(state))
+            team.from_first(lambda: record.go_on(run))
         return run, _work(run, record, progress, stop)
 
 

@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from geounet.errors import InputError, ResourceError, UsageError
+from geounet.files import flush, publish
 from geounet.raster import (
     LOCK_FILE,
     FolderLock,
     Window,
-    flush,
     guard_writing,
     is_whole,
     locked_folder,
-    publish,
     read_tags,
 )
 

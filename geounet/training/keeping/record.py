@@ -1,22 +1,25 @@
 """What a run has reached, kept on disk after every epoch.
 
-The order in which files appear makes any moment a good one to be killed at: the model of an epoch
-to be kept is laid ready, then the state is replaced, then the model is. Who goes on finishes that.
+The order in which files appear makes any moment a good one to be killed at: first comes the state,
+which holds the weights of the epoch that has just ended; then its model, if that is to be kept. Who
+goes on from such a state writes the model again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from torch import nn
 
+from geounet.errors import ModelError
 from geounet.evaluation import Metrics
 from geounet.models import ModelSpec, read_spec, save_model
 from geounet.training.keeping.history import Epoch, find_kept
 from geounet.training.keeping.run_folder import RunFolder
-from geounet.training.keeping.state import State, save_state
+from geounet.training.keeping.state import save_state
 from geounet.training.reporting.examples import draw_validation
 from geounet.training.reporting.figures import draw_curves
 from geounet.training.reporting.report import write_report
@@ -34,24 +37,23 @@ class Record:
         self.settings = settings
         self._is_begun = False
 
-    def go_on(self, state: State) -> None:
-        """Bring the folder to where the state is."""
+    def go_on(self, run: Run) -> None:
+        """Bring the folder to where a run is that goes on.
+
+        Raises:
+            ModelError: the kept model is gone, and is not in the state any more.
+        """
         self._is_begun = True
         self.folder.write_settings(self.settings)
-        ready, kept = self.folder.next_model, state.kept
-        if ready.exists() and kept and read_spec(ready).training.get("epoch") == kept.number:
-            ready.replace(self.folder.model)
         self.folder.clear()
+        if run.epochs:
+            self._recover_model(run)
 
     def add(self, run: Run) -> None:
         """Keep the run after an epoch, and its network if that is to be kept so far."""
-        is_kept = run.kept is run.epochs[-1]
-        if is_kept:
-            self._begin(run)
-            save_model(self.folder.next_model, _choose_network(run), describe_kept(run))
         self.save(run)
-        if is_kept:
-            self.folder.next_model.replace(self.folder.model)
+        if run.kept is run.epochs[-1]:
+            self._save_model(run)
         self.draw(run)
 
     def save(self, run: Run) -> None:
@@ -93,6 +95,20 @@ class Record:
         again = "with --resume goes on" if is_saved else "starts again"
         return f"stopped in the first epoch; {left}; the same command {again}"
 
+    def _recover_model(self, run: Run) -> None:
+        """See that the kept model is there, which a kill may have come before."""
+        if run.kept is run.epochs[-1] and not run.current.losses:
+            self._save_model(run)
+        elif _read_epoch(self.folder.model) != run.kept.number:
+            raise ModelError(
+                f"{self.folder.model} is not the model of epoch {run.kept.number}, the best so "
+                "far; put it back, or start anew with --overwrite"
+            )
+
+    def _save_model(self, run: Run) -> None:
+        """Keep the network of the epoch that has just ended."""
+        save_model(self.folder.model, _choose_network(run), describe_kept(run))
+
     def _begin(self, run: Run) -> None:
         if not self._is_begun:
             self._is_begun = True
@@ -115,6 +131,14 @@ def describe_kept(run: Run) -> ModelSpec:
         "metrics": asdict(kept.metrics),
     }
     return replace(run.spec, training={**run.spec.training, **reached})
+
+
+def _read_epoch(path: Path) -> int | None:
+    """Of which epoch a model is; None if it cannot be read."""
+    try:
+        return cast("int | None", read_spec(path).training.get("epoch"))
+    except ModelError:
+        return None
 
 
 def _choose_network(run: Run) -> nn.Module:

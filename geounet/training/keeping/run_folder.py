@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geounet.errors import ResourceError, UsageError
+from geounet.files import name_partial, write_whole
 from geounet.raster import locked_folder
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ CONTENT = "content.npz"
 LOCK = ".lock"
 """Folder that keeps other runs out; it stays behind where one is killed."""
 
-LEFTOVERS = ("model.next.safetensors", "*.partial")
-"""What a run that is killed may leave, beside finished files."""
+LEFTOVERS = (".*.partial", ".tmp??????")
+"""What a run that is killed may leave, beside finished files: drafts, and those of safetensors."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,6 @@ class RunFolder:
     def model(self) -> Path:
         """The model that is kept so far."""
         return self.path / "model.safetensors"
-
-    @property
-    def next_model(self) -> Path:
-        """A better one, until the state knows of it."""
-        return self.path / "model.next.safetensors"
 
     @property
     def state(self) -> Path:
@@ -75,7 +71,7 @@ class RunFolder:
         names = (*LEFTOVERS, *((self.state.name, *REPORTS) if reports else ()))
         try:
             for name in names:
-                for path in self.path.glob(name):
+                for path in filter(Path.is_file, self.path.glob(name)):
                     path.unlink(missing_ok=True)
         except OSError as error:
             raise ResourceError(
@@ -115,13 +111,7 @@ class RunFolder:
         self._write(self.bad_batch.name, content.getvalue())
 
     def _write(self, name: str, content: bytes) -> None:
-        path = self.path / name
-        partial = path.with_name(name + ".partial")
-        try:
-            partial.write_bytes(content)
-            partial.replace(path)
-        except OSError as error:
-            raise ResourceError(f"{path} cannot be written: {error.strerror or error}") from error
+        write_whole(self.path / name, content)
 
 
 def check_run_folder(path: Path, *, overwrite: bool, resume: bool) -> None:
@@ -176,7 +166,7 @@ def open_run_folder(path: Path) -> RunFolder:
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / "probe.partial"
+        probe = name_partial(path / "probe")
         probe.touch()
         probe.unlink()
     except OSError as error:

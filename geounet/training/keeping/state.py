@@ -7,9 +7,7 @@ it alone says how far a run is; the other files of the run folder are drawn from
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +17,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from geounet.errors import InputError, ResourceError
+from geounet.errors import InputError
+from geounet.files import drafted
 from geounet.models import ModelSpec
-from geounet.training.keeping.history import Epoch, find_kept
+from geounet.training.keeping.history import Epoch
 from geounet.training.learning.learner import Learner
 from geounet.training.run import Chosen, Run, Unfinished
 
@@ -55,14 +54,9 @@ class State:
     scaler: Mapping[str, Any]
     tensors: Mapping[str, Tensor]
 
-    @property
-    def kept(self) -> Epoch | None:
-        """The epoch whose model is kept; None: none is over."""
-        return find_kept(self.epochs) if self.epochs else None
-
 
 def save_state(path: Path, run: Run, settings: Mapping[str, Any]) -> None:
-    """Write the file, whole or not at all, and see that it survives a power cut.
+    """Write the file, whole or not at all.
 
     Raises:
         ResourceError: it cannot be written.
@@ -83,19 +77,8 @@ def save_state(path: Path, run: Run, settings: Mapping[str, Any]) -> None:
         "scaler": run.learner.scaler.state_dict(),
     }
     text = json.dumps(content, default=str)
-    partial = path.with_name(path.name + ".partial")
-    try:
+    with drafted(path, SafetensorError) as partial:
         save_file(dict(_collect(run.learner)), partial, metadata={METADATA_KEY: text})
-        _share(partial)
-        _flush(partial)
-        partial.replace(path)
-        with suppress(OSError):  # some systems cannot flush a folder
-            _flush(path.parent)
-    except (OSError, SafetensorError) as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        reason = getattr(error, "strerror", None) or error
-        raise ResourceError(f"{path} cannot be written: {reason}") from error
 
 
 def load_state(path: Path) -> State:
@@ -185,18 +168,3 @@ def _named_weights(learner: Learner) -> Iterator[tuple[str, Tensor]]:
 def _parameters(learner: Learner) -> list[Tensor]:
     """In the order in which the optimiser counts them."""
     return [p for group in learner.optimiser.param_groups for p in group["params"]]
-
-
-def _share(path: Path) -> None:
-    """Let others read it as they may read all that this process writes; safetensors does not."""
-    hidden = os.umask(0)
-    os.umask(hidden)
-    path.chmod(0o666 & ~hidden)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from geounet.classes import ClassInfo
 from geounet.errors import ResourceError
-from geounet.raster import LOCK_FILE, locked_folder, publish
+from geounet.files import publish
+from geounet.raster import LOCK_FILE, locked_folder
 from geounet.vector.files.appending import RowsHash, has_layer, require_same_names
 from geounet.vector.files.geojson import convert_to_geojson
 from geounet.vector.files.geopackage import (
