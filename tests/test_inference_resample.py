@@ -117,7 +117,7 @@ def test_chunks_are_cut_by_what_lies_under_them(tmp_path, models, monkeypatch):
         return original(near, window, pixels)
 
     monkeypatch.setattr(returning, "PART_BYTES", 3000)
-    monkeypatch.setattr(returning, "_strip_shape", lambda _: (60, 512))
+    monkeypatch.setattr(returning, "BLOCK", 60)
     monkeypatch.setattr(returning, "read_parts", read)
     run(tmp_path, scene, models[0.4], "b.tif", tile=64)
     assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
@@ -199,7 +199,7 @@ def test_goes_on_after_an_interruption(tmp_path, models, moment, monkeypatch):
     run(tmp_path, scene, models[1.7], "whole.tif", tile=32)
     module, function = {
         "parts": (keeping, "open_part"),
-        "strips": (returning, "write_part"),
+        "strips": (returning, "open_file"),
         "assembling": (finishing, "assemble"),
     }[moment]
     original, count = getattr(module, function), itertools.count(1)

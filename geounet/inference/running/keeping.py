@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from geounet.inference.engines.predictor import nodata_of
 from geounet.inference.planning.parts import BLOCK
 from geounet.inference.running.run import Run
 from geounet.inference.running.streaming import PredictedTile
-from geounet.raster import Window, WriteWindow, open_part
+from geounet.raster import Grid, Window, WriteWindow, open_part
 
 COLUMNS = 8 * BLOCK
 """Columns without a piece, which the AOI leaves out, are made at most so many at a time."""
@@ -37,17 +38,19 @@ def keep_part(run: Run, part: Window, pieces: Iterable[PredictedTile]) -> Iterat
     )
     with ExitStack() as files:
         # closed last to first: the mask, with which a part is done, comes last
+        grid = run.scene.grid.crop(part)
         writers = {
-            kind: files.enter_context(_open_file(run, part, kind)) for kind in reversed(run.outputs)
+            kind: files.enter_context(open_file(run, kind, run.job.part_path(kind, part), grid))
+            for kind in reversed(run.outputs)
         }
         for piece in pieces:
             with run.watch.measure("write"):
                 for window, outputs in columns.add(piece):
-                    _write(run, writers, window, outputs)
+                    write_outputs(run, writers, window, outputs)
             yield piece.window.area
         with run.watch.measure("write"):
             for window, outputs in columns.finish():
-                _write(run, writers, window, outputs)
+                write_outputs(run, writers, window, outputs)
             files.close()
 
 
@@ -109,19 +112,17 @@ class Columns:
         return window, taken
 
 
-def _open_file(run: Run, part: Window, kind: str) -> Any:  # noqa: ANN401 - a context manager
+def open_file(run: Run, kind: str, path: Path, grid: Grid) -> AbstractContextManager[WriteWindow]:
+    """Write an output window by window, as `open_part`."""
     blank = run.engine.request.make_blank(kind, run.engine.classes, (1, 1))
-    return open_part(
-        run.job.part_path(kind, part),
-        run.scene.grid.crop(part),
-        1 if blank.ndim == 2 else len(blank),
-        blank.dtype,
-        nodata_of(blank.dtype),
-        run.name_bands(kind),
-    )
+    count = 1 if blank.ndim == 2 else len(blank)
+    return open_part(path, grid, count, blank.dtype, nodata_of(blank.dtype), run.name_bands(kind))
 
 
-def _write(run: Run, writers: dict[str, WriteWindow], window: Window, outputs: Outputs) -> None:
+def write_outputs(
+    run: Run, writers: Mapping[str, WriteWindow], window: Window, outputs: Outputs
+) -> None:
+    """Write a window of all outputs, and count its classes."""
     for kind, write in writers.items():
         write(window, outputs[kind])
     run.add_counts(outputs["mask"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from geounet.inference.engines.predictor import nodata_of
 from geounet.inference.planning.area import Area, is_inside
 from geounet.inference.planning.budget import count_output_bytes
 from geounet.inference.planning.parts import PART_BYTES, choose_part_rows
+from geounet.inference.running.keeping import open_file, write_outputs
 from geounet.inference.running.run import Run
-from geounet.raster import Resampled, Window, read_parts, write_part
+from geounet.raster import Resampled, Window, read_parts
 
 BLOCK = 512
 """Rows of a strip are a multiple of this, which most files' blocks divide."""
@@ -56,21 +58,17 @@ def return_parts(run: Run, scene: Resampled, parts: Sequence[Window]) -> list[Wi
 
     Counts the run's pixels anew. Strips that are there already are kept.
     """
-    extent = run.plan.area.extent
-    kinds = {kind: name_strip(kind) for kind in run.outputs}
-    bands = extent.aligned(BLOCK).blocks(*_strip_shape(run))
+    extent, pixel_bytes = run.plan.area.extent, count_output_bytes(run.engine)
+    aligned = extent.aligned(BLOCK)
+    bands = aligned.blocks(choose_part_rows(extent, BLOCK, pixel_bytes), aligned.width)
     strips = [strip for strip in (band.intersect(extent) for band in bands) if strip.area]
+    kinds = tuple(map(name_strip, run.outputs))
     run.counts[:] = 0
     for strip in strips:
-        if run.job.is_done(tuple(kinds.values()), strip):
-            run.count_classes(run.job.part_path(kinds["mask"], strip))
-            continue
-        arrays = _return_strip(run, scene, strip, parts)
-        for kind, array in arrays.items():
-            path = run.job.part_path(kinds[kind], strip)
-            grid = run.plan.area.grid.crop(strip)
-            write_part(path, grid, array, nodata_of(array.dtype), run.name_bands(kind))
-        run.add_counts(arrays["mask"])
+        if run.job.is_done(kinds, strip):
+            run.count_classes(run.job.part_path(name_strip("mask"), strip))
+        else:
+            _keep_strip(run, scene, strip, parts)
     return strips
 
 
@@ -100,10 +98,26 @@ def name_strip(kind: str) -> str:
     return f"scene-{kind}"
 
 
-def _return_strip(run: Run, scene: Resampled, strip: Window, parts: Sequence[Window]) -> Outputs:
-    arrays = {kind: _make_blank(run, kind, strip) for kind in run.outputs}
-    shape = (strip.height, CHUNK_COLS)
-    for window in strip.blocks(*choose_chunk(scene, shape, count_output_bytes(run.engine))):
+def _keep_strip(run: Run, scene: Resampled, strip: Window, parts: Sequence[Window]) -> None:
+    """Bring a strip back column by column, so that its width takes no memory."""
+    grid = run.plan.area.grid.crop(strip)
+    most = PART_BYTES // (strip.height * count_output_bytes(run.engine))
+    cols = min(max(BLOCK, most // BLOCK * BLOCK), CHUNK_COLS)
+    with ExitStack() as files:
+        writers = {
+            kind: files.enter_context(
+                open_file(run, kind, run.job.part_path(name_strip(kind), strip), grid)
+            )
+            for kind in run.outputs
+        }
+        for window in strip.blocks(strip.height, cols):
+            outputs = _return_window(run, scene, window, parts)
+            write_outputs(run, writers, window.relative_to(strip), outputs)
+
+
+def _return_window(run: Run, scene: Resampled, whole: Window, parts: Sequence[Window]) -> Outputs:
+    arrays = {kind: _make_blank(run, kind, whole) for kind in run.outputs}
+    for window in whole.blocks(*choose_chunk(scene, whole.shape, count_output_bytes(run.engine))):
         under = scene.window_under(window)
         near = [part for part in parts if part.intersect(under).area]
         computed = {
@@ -116,20 +130,11 @@ def _return_strip(run: Run, scene: Resampled, strip: Window, parts: Sequence[Win
         }
         if (computed["mask"] == NODATA).all():  # far from the AOI: the scene need not be read
             continue
-        rows, cols = window.relative_to(strip).slices()
+        rows, cols = window.relative_to(whole).slices()
         returned = return_outputs(scene, run.plan.area, window, (under, computed))
         for kind, values in returned.items():
             arrays[kind][..., rows, cols] = values
     return arrays
-
-
-def _strip_shape(run: Run) -> tuple[int, int]:
-    """Rows and columns of a strip: as a part of a run that is not resampled."""
-    extent = run.plan.area.extent
-    width = extent.aligned(BLOCK).width
-    pixel_bytes = count_output_bytes(run.engine)
-    most = PART_BYTES // (width * pixel_bytes)  # a strip is held whole
-    return max(1, min(most, choose_part_rows(extent, BLOCK, pixel_bytes))), width
 
 
 def _make_blank(run: Run, kind: str, window: Window) -> NDArray[Any]:
