@@ -1,6 +1,7 @@
 """What is found in the inputs is kept; what is held out is shown, and like the rest."""
 
 import os
+import shutil
 
 import geopandas
 import numpy as np
@@ -88,6 +89,29 @@ def test_other_inputs_or_options_are_looked_at_anew(pair, tmp_path, surveys, cha
             change, {"balance": "class"}
         )
     prepare([pair[0]], [pair[1]], tmp_path / "run", **options)
+    assert len(surveys) == 2
+
+
+@pytest.mark.parametrize("change", ["target", "link", "beside the target", "beside the link"])
+def test_links_are_followed(pair, tmp_path, surveys, change):
+    links = tmp_path / "links"
+    links.mkdir()
+    images, labels = links / "a.tif", links / "b.tif"
+    images.symlink_to(pair[0])
+    labels.symlink_to(pair[1])
+    for _ in range(2):
+        prepare([images], [labels], tmp_path / "run")
+    assert len(surveys) == 1
+    if change == "target":
+        os.utime(pair[1], (1, 1))
+    elif change == "link":
+        other = shutil.copy2(pair[1], tmp_path / "other.tif")  # of the same size and time
+        labels.unlink()
+        labels.symlink_to(other)
+    else:
+        folder, name = (tmp_path, "labels") if "target" in change else (links, "b")
+        (folder / f"{name}.tif.aux.xml").write_text("<PAMDataset/>")
+    prepare([images], [labels], tmp_path / "run")
     assert len(surveys) == 2
 
 

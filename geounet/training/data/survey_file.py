@@ -118,16 +118,21 @@ def _describe(source: Source) -> list[Any]:
 
 
 def _list_files(paths: Iterable[Path]) -> Iterable[list[Any]]:
-    """Name, size and time of these files, and of those beside them whose names begin alike."""
+    """Name, target, size and time of these files, and of those beside them that begin alike.
+
+    Beside a link and beside its target: tools that version data link to what they store.
+    """
     wanted: defaultdict[Path, set[str]] = defaultdict(set)
     for path in paths:
-        wanted[path.resolve().parent].add(path.name.partition(".")[0])
+        for file in (path.parent.resolve() / path.name, path.resolve()):
+            wanted[file.parent].add(file.name.partition(".")[0])
     for folder, names in wanted.items():
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.name.partition(".")[0] in names and entry.is_file():
                     stat = entry.stat()
-                    yield [entry.path, stat.st_size, stat.st_mtime_ns]
+                    target = os.path.realpath(entry.path) if entry.is_symlink() else ""
+                    yield [entry.path, target, stat.st_size, stat.st_mtime_ns]
 
 
 def _make_room(room: Mapping[str, Any]) -> Room:
