@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import geopandas as gpd
 import numpy as np
 import pytest
@@ -128,6 +130,23 @@ def test_features_of_one_class_are_separated_and_parts_of_one_are_not(
     assert (beyond == np.pad(expected, 5, mode="reflect")).all()
     with open_labels(path, GRID, CLASSES, options, window) as labels:
         assert (labels.read(window) == expected[window.slices()]).all()
+
+
+def test_any_number_is_a_feature(tmp_path):
+    """Dates and hashes are common ids of GeoJSON."""
+    frame = gpd.read_file(write_houses(tmp_path / "houses.gpkg"))
+    plain = json.loads(frame.to_json(drop_id=True))
+    plain["crs"] = {"type": "name", "properties": {"name": "EPSG:32633"}}
+    for feature, number in zip(plain["features"], (2**48 + 7, 20230101123456789, 5), strict=True):
+        feature["id"] = number
+    path = tmp_path / "houses.geojson"
+    path.write_text(json.dumps(plain))
+    files = (tmp_path / "houses.gpkg", path)
+    found = []
+    for file in files:
+        with open_labels(file, GRID, CLASSES, LabelOptions("kind", separate_px=1)) as labels:
+            found.append(labels.read(GRID.extent))
+    assert (found[0] == found[1]).all()
 
 
 def test_without_a_gap_labels_are_as_ever(tmp_path):

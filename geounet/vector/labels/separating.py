@@ -32,7 +32,9 @@ class InstanceBurner:
         gap_px: int,
     ) -> None:
         """Take polygons (N,) in the grid's CRS, and of each the class value and the feature."""
-        keys = values.astype(np.int64) << 48 | features
+        # any 64 bits can number a feature, and the value has its place above the number
+        numbers = np.unique(features, return_inverse=True)[1]
+        keys = values.astype(np.int64) << 48 | numbers
         known, ids = np.unique(keys, return_inverse=True)
         order = np.argsort(ids, kind="stable")
         self._burner: Burner[np.int32] = Burner(
