@@ -177,6 +177,16 @@ def test_pure_masks_and_jpeg_masks(tmp_path):
     assert (values == 1 - pure // 255).all()
 
 
+@pytest.mark.parametrize("bright", ["road", "street", "shadow"])
+@pytest.mark.parametrize("threshold", [None, 128])
+def test_colours_picked_for_names_do_not_turn_masks(tmp_path, bright, threshold):
+    """They may be grey, and darker than that of the background."""
+    pure = np.where(grey_edges() >= 128, 255, 0).astype("uint8")
+    path = write_raster(tmp_path / "p.tif", pure)
+    values, _ = read(path, f"background,{bright}", threshold=threshold)
+    assert (values == pure // 255).all()
+
+
 def test_masks_are_told_by_all_files_together(tmp_path):
     """One that is all 0, or all 255, is read as the others are."""
     paths = [write_raster(tmp_path / f"{v}.tif", np.full(GRID.shape, v, "uint8")) for v in (0, 255)]

@@ -7,14 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from geounet.vector.labels.label_keys import is_grey
+from geounet.vector.labels.label_keys import NEAR, is_grey
 from geounet.vector.labels.label_pixels import count_codes, open_label_raster
 
 HALF = 128
 """What is at least this in a mask of 0 to 255 is the brighter class."""
-
-NEAR = 16
-"""Values this close to 0 or 255 are pure, others are edges."""
 
 PURE_SHARE = 0.7
 """Share of a mask's pixels that are pure, at least."""

@@ -15,6 +15,9 @@ BLACK = 0
 GREY = 0x010101
 """The darkest grey but black; the others are its multiples, up to 255 times."""
 
+NEAR = 16
+"""Greys of masks this close to 0 or 255 are pure: black or white."""
+
 
 def is_number(text: str) -> bool:
     """Whether a label is a whole number."""
@@ -44,11 +47,13 @@ def is_grey(code: int) -> bool:
 def order_halves(classes: Sequence[ClassInfo]) -> tuple[ClassInfo, ClassInfo]:
     """The two classes of a mask, the darker first.
 
-    That is the first, unless both have grey colours: then these tell.
+    That is the first, unless it is white and the second black. Other greys tell nothing: they are
+    picked for names, such as that of a road.
     """
     dark, bright = classes
     codes = to_code(dark.colour), to_code(bright.colour)
-    is_swapped = all(map(is_grey, codes)) and codes[0] > codes[1]
+    has_greys = all(map(is_grey, codes))
+    is_swapped = has_greys and codes[0] % 256 > 255 - NEAR and codes[1] % 256 < NEAR
     return (bright, dark) if is_swapped else (dark, bright)
 
 
