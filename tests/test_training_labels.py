@@ -104,6 +104,21 @@ def test_unknown_colours_are_refused_with_counts_and_places(tmp_path):
     refuses("more than 1000 different colours", write_raster(tmp_path / "p.tif", photo))
 
 
+def test_nodata_of_single_bands_hides_no_colours(tmp_path):
+    path = write_raster(tmp_path / "l.tif", paint(TRUTH), nodata=0)  # also a band of #ff0000
+    refuses(r"l\.tif says that 0 is nodata, but it is the class 'ground'; remove", path, COLOURED)
+    some = "roof=#ff0000,tree=#0ac81e"
+    refuses(r"hides the colour #ff0000; remove .*#000000 means 'no label', say --ignore #0", path,
+            some)  # fmt: skip
+    refuses(r"hides the colour #ff0000", path, "a=#010101,b=#0ac81e")  # not declared, but there
+    values, _ = read(path, "tree=#0ac81e,roof=#0000ff", ignore="#ff0000")
+    assert (values == np.where(TRUTH == 2, 0, 255)).all()
+    rgb = paint(TRUTH, np.array([[0, 0, 0], [255, 1, 1], [10, 200, 30]], "uint8"))
+    path = write_raster(tmp_path / "m.tif", rgb, nodata=0)
+    values, _ = read(path, "tree=#0ac81e,roof=#ff0101")
+    assert (values == np.array([255, 1, 0])[TRUTH]).all()
+
+
 def test_palettes_are_read_by_colour_where_colours_are_declared(tmp_path):
     turned = np.array([2, 0, 1], "uint8")  # index of each class
     path = write_palette(tmp_path / "l.png", turned[TRUTH], COLOURS[[1, 2, 0]])

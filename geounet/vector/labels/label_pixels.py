@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from geounet.vector.labels.label_keys import (
 )
 from geounet.vector.labels.label_options import LabelOptions
 from geounet.vector.labels.label_values import list_classes
+from geounet.vector.source import modified_at
 from geounet.wording import counted
 
 MAX_DISTINCT = 1000
@@ -145,13 +147,18 @@ def make_decoder(raster: Scene, classes: Sequence[ClassInfo], options: LabelOpti
     if options.threshold is not None:
         halves = dark, bright = order_halves(classes)
         ignored = ignored_numbers(options)
-        _require_no_contradiction(raster, {0: dark.value, 255: bright.value} | ignored, halves)
+        pure = {0: dark.value, 255: bright.value}
         if raster.count == 1:
+            _require_no_contradiction(raster, pure | ignored, halves)
             return Decoder(ignored, options.threshold, (dark.value, bright.value))
         keys = {number * GREY: NODATA for number in ignored} | ignored_colours(options)
+        greys = {number * GREY: value for number, value in pure.items()}
+        _require_no_contradiction(raster, greys | keys, halves)
         return Decoder(keys, options.threshold, (dark.value, bright.value), format_code)
     if raster.count == 3:
-        return Decoder(colour_keys(classes, options), name_colour=format_code)
+        keys = colour_keys(classes, options)
+        _require_no_contradiction(raster, keys, classes)
+        return Decoder(keys, name_colour=format_code)
     palette = raster.palette
     if palette is not None and reads_by_colour(palette, raster.path, classes, options):
         meaning = colour_keys(classes, options)
@@ -167,13 +174,43 @@ def _require_no_contradiction(
     raster: Scene, keys: Mapping[int, int], classes: Sequence[ClassInfo]
 ) -> None:
     """Nothing, unless the file calls a declared class nodata, as tools that burn labels like to."""
-    value = next((v for label, v in keys.items() if label == raster.nodata), NODATA)
+    nodata, cure = raster.nodata, f"remove the mark: gdal_edit.py -unsetnodata {raster.path}"
+    if nodata is None or (raster.count == 3 and nodata not in range(256)):
+        return
+    code = nodata if raster.count == 1 else int(nodata) * GREY
+    value = next((v for label, v in keys.items() if label == code), NODATA)
     if value != NODATA:
         name = next(item.name for item in classes if item.value == value)
         raise InputError(
-            f"{raster.path} says that {raster.nodata:g} is nodata, but it is the class {name!r}; "
-            f"remove the mark: gdal_edit.py -unsetnodata {raster.path}"
+            f"{raster.path} says that {nodata:g} is nodata, but it is the class {name!r}; {cure}"
         )
+    if raster.count == 1:
+        return
+    ignored = frozenset(code for code, value in keys.items() if value == NODATA)
+    path = os.fspath(raster.path)
+    hidden = _find_hidden(path, modified_at(path), int(nodata), ignored)
+    if hidden is not None:
+        fill = format_code(code)
+        raise InputError(
+            f"{path} says that {nodata:g} is nodata in each band, which hides the colour {hidden}; "
+            f"{cure} and, if {fill} means 'no label', say --ignore {fill}"
+        )
+
+
+@lru_cache(maxsize=64)
+def _find_hidden(path: str, modified_at: float, nodata: int, ignored: frozenset[int]) -> str | None:
+    """A colour with this level in one or two of its bands only: as an image, it would be no data.
+
+    Read once for all threads; colours to be ignored do not count.
+    """
+    with open_label_raster(path) as labels:
+        for window in labels.grid.extent.blocks(BLOCK, BLOCK):
+            pixels, _ = labels.read(window)
+            is_level = pixels == nodata
+            codes = to_codes(pixels)[is_level.any(axis=0) & ~is_level.all(axis=0)]
+            if found := set(np.unique(codes).tolist()) - ignored:
+                return format_code(min(found))
+    return None
 
 
 def count_codes(labels: Scene, limit: int | None = None) -> Counter[float]:
