@@ -226,6 +226,31 @@ def test_class_numbers_with_255_are_no_masks(tmp_path):
     refuses(r"0 is nodata, but it is the class 'background'; remove the mark", burnt)
 
 
+@pytest.mark.parametrize(
+    ("share", "flags"),
+    [(0.3, (250, 253, 255)), (0.002, (250, 253, 255)), (0.3, (254, 253, 255))],
+)
+def test_class_numbers_with_flags_are_no_masks(tmp_path, flags, share):
+    """As the water masks of MODIS have them."""
+    rng = np.random.default_rng(0)
+    flagged = rng.choice(np.array(flags, "uint8"), GRID.shape)
+    numbers = np.where(rng.random(GRID.shape) < 0.6, 0, flagged)
+    numbers[rng.random(GRID.shape) < share] = 1
+    path = write_raster(tmp_path / "l.tif", numbers)
+    refuses("none of the classes 0 land, 1 water; .*--ignore", path, "land,water")
+    values, _ = read(path, "land,water", ignore=flags)
+    assert (values == np.where(numbers > 1, 255, numbers)).all()
+
+
+@pytest.mark.parametrize("quality", [60, 90, 98, 100])
+def test_masks_of_weak_and_strong_compression_are_masks(tmp_path, quality):
+    rows, cols = np.mgrid[:128, :128]
+    mask = ((rows - 60) ** 2 + (cols - 50) ** 2 < 900).astype("uint8") * 255
+    Image.fromarray(mask).save(tmp_path / "m.jpg", quality=quality)
+    values, _ = read(tmp_path / "m.jpg", "land,water", grid=pixel_grid(128, 128))
+    assert (values == mask // 255).all()
+
+
 # --- numbers ---------------------------------------------------------------------------------
 
 

@@ -19,6 +19,9 @@ PURE_SHARE = 0.7
 EDGE_VALUES = 4
 """So many different values from 128 to 254 are edges; fewer may be numbers of classes."""
 
+FEW = 0.02
+"""Share of a mask's pixels that are 1 because of weak compression, at most."""
+
 
 @dataclass(frozen=True)
 class Content:
@@ -56,11 +59,37 @@ def _to_greys(codes: Counter[float], bands: int) -> Counter[float] | None:
     return Counter({int(code) % 256: count for code, count in codes.items()})
 
 
-def are_masks(contents: Sequence[Content], edge_values: int = EDGE_VALUES) -> bool:
-    """Whether rasters look like masks of 0 and 255, perhaps with grey edges, all together."""
+def are_masks(contents: Sequence[Content], numbers: Sequence[int] | None = None) -> bool:
+    """Whether rasters look like masks of 0 and 255, perhaps with grey edges, all together.
+
+    Args:
+        contents: of the rasters.
+        numbers: of two declared classes, which are a hint: fewer greys make an edge then, unless
+            the rasters hold these numbers. None: none were declared.
+    """
     greys = [content.greys for content in contents]
     known = [counts for counts in greys if counts is not None]
-    return len(known) == len(greys) and _is_mask(sum(known, Counter[float]()), edge_values)
+    counts = sum(known, Counter[float]())
+    if len(known) < len(greys) or (numbers is not None and _holds_numbers(counts, numbers)):
+        return False
+    return _is_mask(counts, EDGE_VALUES if numbers is None else 1)
+
+
+def _holds_numbers(counts: Counter[float], numbers: Sequence[int]) -> bool:
+    """Whether 8-bit values are two numbers of classes and flags, such as 250 for "not seen".
+
+    Both numbers occur, and the higher is commoner than all other greys; or there are none between
+    it and 128, though edges have them. The edges of a weakly compressed image may have but 1 and
+    254: both, and in few pixels.
+    """
+    top = max(numbers)
+    if top >= HALF or not all(counts[number] for number in numbers):
+        return False
+    bright = sum(n for value, n in counts.items() if value >= HALF)
+    between = sum(n for value, n in counts.items() if top < value < HALF)
+    if counts[top] > max(bright, between):
+        return True
+    return not between and (not counts[254] or counts[top] > FEW * counts.total())
 
 
 def _is_mask(counts: Counter[float], edge_values: int) -> bool:

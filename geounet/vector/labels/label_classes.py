@@ -162,7 +162,7 @@ def _find_threshold(
     known = {1: number_keys(classes, options), 3: {to_code(c.colour): 0 for c in classes}}
     contents = list(_read_contents(rasters))
     is_known = all(c.counts.keys() <= known[c.bands].keys() for c in contents)
-    if is_known or not are_masks(contents, edge_values=1):  # two classes are a hint, too
+    if is_known or not are_masks(contents, [item.value for item in classes]):
         return Legend(classes, options)
     return _make_mask_legend(classes, rasters, options)
 
