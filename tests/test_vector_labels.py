@@ -28,10 +28,12 @@ from geounet.vector import (
     match_labels,
     open_labels,
     parse_classes,
+    read_aoi,
     read_polygons,
     resolve_legend,
 )
 from geounet.vector.labels.label_pixels import open_label_raster
+from geounet.vector.labels.reading import read_class_column
 
 UTM_CRS = CRS.from_epsg(32633)
 GRID = Grid(height=60, width=80, transform=UTM, crs=UTM_CRS)
@@ -211,6 +213,82 @@ def test_broken_missing_and_many_part_geometries(tmp_path):
     assert [int(burnt[row, col]) for row, col in ((5, 35), (5, 55), (35, 35))] == [1, 1, 1]
 
 
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("is_line", [False, True])
+def test_collections_are_taken_apart_however_deep(tmp_path, depth, is_line):
+    many = shapely.MultiPolygon([square(5, 5), square(40, 30)])
+    options = LabelOptions()
+    if is_line:
+        many = shapely.MultiLineString(
+            [[at(5, 5), at(30, 40), at(60, 20)], [at(10, 50), at(20, 5)]]
+        )
+        options = LabelOptions(line_width_m=3.0)
+    expected = read_all(write_vectors(tmp_path / "flat.gpkg", [many]), options=options)
+    nested = many
+    for _ in range(depth):
+        nested = shapely.GeometryCollection([nested])
+    path = write_vectors(tmp_path / "deep.gpkg", [nested])
+    assert 0 < expected.sum() < expected.size
+    assert (read_all(path, options=options) == expected).all()
+
+
+WORLD = shapely.box(-180, -90, 180, 90)
+
+
+@pytest.mark.parametrize("is_many", [False, True])
+@pytest.mark.parametrize("code", [32633, 3857, 3035, 4326])
+@pytest.mark.parametrize("sea", [WORLD, shapely.box(0, -90, 180, 90), shapely.box(-9, 36, 180, 78)])
+def test_polygons_far_larger_than_the_scene(tmp_path, monkeypatch, sea, code, is_many):
+    """Vertices where the scene's CRS is not made for do no harm, nor to smaller ones beside."""
+    monkeypatch.setattr("geounet.vector.labels.labels.MAX_WHOLE", 0 if is_many else 100)
+    crs = CRS.from_epsg(code)
+    x, y = (
+        gpd.GeoSeries([shapely.Point(15.2, 48.1)], crs=4326).to_crs(crs).get_coordinates().iloc[0]
+    )
+    size = 0.5 / (111_000 if crs.is_geographic else 1)
+    grid = Grid(60, 80, Affine(size, 0, x, 0, -size, y), crs)
+    land = shapely.box(*grid.bounds(Window(row_off=20, col_off=30, height=10, width=20)))
+    small = gpd.GeoSeries([land], crs=crs).to_crs(4326)[0]
+    path = write_vectors(tmp_path / "w.gpkg", [sea, small], crs=4326, kind=["land", "sea"])
+    classes = make_classes(["background", "land", "sea"])
+    expected = np.ones(grid.shape, np.uint8)
+    expected[20:30, 30:50] = 2
+    options = LabelOptions(class_field="kind")
+    assert (read_all(path, grid, classes, options) == expected).all()
+    with open_labels(
+        path, grid, classes, options, Window(row_off=0, col_off=0, height=30, width=40)
+    ) as labels:
+        near = labels.read(Window(row_off=5, col_off=5, height=20, width=30))
+    assert (near == expected[5:25, 5:35]).all()
+
+
+def test_neighbours_keep_their_border_where_one_reaches_far_away(tmp_path):
+    """The border is 110 km long and straight in degrees, but bent in the scene's CRS."""
+    west, south, east = 15.2, 48.0, 16.9
+    scene = shapely.box(500_000, 5_310_000, 640_000, 5_360_000)
+    grid = Grid(500, 1400, Affine(100, 0, scene.bounds[0], 0, -100, scene.bounds[3]), UTM_CRS)
+    shapes = [shapely.box(west, south, east, 48.15), shapely.box(-100, 48.15, 100, 80)]
+    path = write_vectors(tmp_path / "v.gpkg", shapes, crs=4326, k=["a", "b"])
+    classes = make_classes(["background", "a", "b"])
+    burnt = read_all(path, grid, classes, LabelOptions(class_field="k"))
+    rows, cols = np.mgrid[:500, :1400] + 0.5
+    points = gpd.GeoSeries.from_xy(*(grid.transform @ (cols.ravel(), rows.ravel())), crs=UTM_CRS)
+    lon, lat = points.to_crs(4326).get_coordinates().to_numpy().T.reshape(2, 500, 1400)
+    is_low = (lon > west) & (lon < east) & (lat > south) & (lat < 48.15)
+    expected = np.where(lat > 48.15, 2, np.where(is_low, 1, 0))
+    assert (burnt == expected).mean() > 0.999
+    assert (burnt[(lon > west) & (lon < east) & (lat > south)] > 0).mean() > 0.9999
+
+
+def test_labels_of_a_scene_that_their_crs_cannot_show(tmp_path):
+    """UTM shows the whole world as a strip of it: all is read."""
+    grid = Grid(160, 360, Affine(1, 0, -180, 0, -1, 80), CRS.from_epsg(4326))
+    shape = gpd.GeoSeries([shapely.box(12.2, 40.2, 17.8, 44.8)], crs=4326).to_crs(UTM_CRS)
+    burnt = read_all(write_vectors(tmp_path / "v.gpkg", shape), grid)
+    rows, cols = np.nonzero(burnt)
+    assert (rows.min(), rows.max(), cols.min(), cols.max()) == (35, 39, 192, 197)
+
+
 def test_scene_without_polygons_inside_the_labelled_area_is_background(tmp_path):
     path = write_vectors(tmp_path / "v.gpkg", [square(-500, -500), square(500, 500)])
     assert (read_all(path) == 0).all()
@@ -271,6 +349,60 @@ def test_unusable_vectors_are_refused_in_one_line(tmp_path):
     refuses(r"the raster has no georeference", georeferenced, pixel_grid(60, 80))
     pyogrio.write_dataframe(pd.DataFrame({"a": [1]}), tmp_path / "table.gpkg")
     refuses(r"table\.gpkg has no geometries", tmp_path / "table.gpkg")
+
+
+SURFACES = [
+    "TIN Z(((10 10 0,30 10 0,30 30 0,10 10 0)))",
+    "TRIANGLE((10 10,30 10,30 30,10 10))",
+    "POLYHEDRALSURFACE Z(((10 10 0,30 10 0,30 30 0,10 30 0,10 10 0)))",
+]
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_surfaces_are_refused(tmp_path, surface):
+    path = tmp_path / "surface.csv"
+    path.write_text(f'WKT,k\n"{surface}",a\n')
+    refuses(
+        r"surface\.csv has a geometry that cannot be read .*; make it", path, pixel_grid(60, 80)
+    )
+    with pytest.raises(InputError, match=r"surface\.csv has a geometry that cannot be read"):
+        read_aoi(path, pixel_grid(60, 80))
+
+
+SITE = 'LOCAL_CS["Local Coordinates (m)",UNIT["metre",1]]'
+
+
+def test_a_crs_that_is_nowhere_on_earth(tmp_path):
+    site = CRS.from_wkt(SITE)
+    grid = Grid(60, 80, Affine(0.5, 0, 10, 0, -0.5, 50), site)
+    box = shapely.box(15, 35, 20, 45)
+    path = write_vectors(tmp_path / "site.gpkg", [box], crs=site, k=["a"])
+    expected = np.zeros((60, 80), np.uint8)
+    expected[10:30, 10:20] = 1
+    assert (read_all(path, grid) == expected).all()
+    line = shapely.LineString([(10, 40), (50, 40)])
+    burnt = read_all(
+        write_vectors(tmp_path / "line.gpkg", [line], crs=site),
+        grid,
+        options=LabelOptions(line_width_m=2.0),
+    )
+    assert (burnt.any(axis=1).nonzero()[0] == [18, 19, 20, 21]).all()
+    refuses(r"site\.gpkg is in Local Coordinates \(m\), the raster in WGS 84", path)
+    with pytest.raises(InputError, match="nothing leads from one to the other"):
+        read_aoi(path, GRID)
+    options = LabelOptions(class_field="k")
+    with pytest.raises(InputError, match="nothing leads from one to the other"):
+        read_class_column(path, options, UTM_CRS, GRID.bounds())
+    raster = write_raster(tmp_path / "site.tif", expected, grid=grid)
+    assert (read_all(raster, grid) == expected).all()
+    refuses(r"site\.tif is in Local Coordinates \(m\), the raster in WGS 84", raster)
+
+
+def test_vectors_without_crs_elsewhere_are_refused(tmp_path):
+    path = write_vectors(tmp_path / "v.gpkg", [shapely.box(2, 3, 7, 5)], crs=None)
+    placed = Grid(60, 80, UTM)
+    text = refuses(r"v\.gpkg does not overlap the scene: \(2, 3, 7, 5\) against", path, placed)
+    assert "in coordinates without a CRS" in text
 
 
 def test_class_columns_that_do_not_fit_are_refused(tmp_path):

@@ -17,7 +17,7 @@ from shapely.geometry.base import BaseGeometry
 from geounet.errors import InputError
 from geounet.raster import Bounds, Grid, Window
 from geounet.vector.polygons import (
-    project_geometries,
+    project_polygons,
     read_geometries,
     repair_polygons,
     require_areas,
@@ -30,9 +30,6 @@ from geounet.vector.source import (
     require_same_world,
     search_box,
 )
-
-EDGES = 64
-"""Edges that cross a raster's neighbourhood are projected in at least so many pieces."""
 
 
 def read_aoi(path: str | Path, grid: Grid) -> BaseGeometry:
@@ -73,10 +70,11 @@ def rasterize_inside(geometry: BaseGeometry, grid: Grid, window: Window) -> NDAr
 def _read_area(
     path: str | Path, modified_at: float, crs: CRS | None, bounds: Bounds
 ) -> BaseGeometry:
-    source, geometries = _read_polygons(path, modified_at, crs)
-    if source.crs != crs:
-        geometries = _cut_far_ones(geometries, search_box(source, crs, bounds))
-    return shapely.union_all(repair_polygons(project_geometries(geometries, source.crs, crs))[0])
+    source, polygons = _read_polygons(path, modified_at, crs)
+    found, _ = project_polygons(polygons, source.crs, crs, search_box(source.crs, crs, bounds))
+    if not len(found):  # where they are instead
+        found, _ = project_polygons(polygons, source.crs, crs, None)
+    return shapely.union_all(found)
 
 
 @lru_cache(maxsize=16)
@@ -88,24 +86,7 @@ def _read_polygons(
     require_same_world(source, crs)
     geometries = read_geometries(source)
     require_areas(geometries, source, are_labels=False)
-    return source, geometries
-
-
-def _cut_far_ones(geometries: NDArray[np.object_], box: Bounds | None) -> NDArray[np.object_]:
-    """Polygons (N,) -> (M,): those that reach far beyond the box are cut, in short edges.
-
-    Far from where a CRS is used its coordinates are anything. As they are if none is near.
-    """
-    if box is None:
-        return geometries
-    west, south, east, north = box
-    room = max(east - west, north - south)
-    near = shapely.box(west - room, south - room, east + room, north + room)
-    is_far = ~shapely.within(geometries, near)
-    cut = shapely.get_parts(shapely.intersection(repair_polygons(geometries[is_far])[0], near))
-    cut = cut[(shapely.get_dimensions(cut) == 2) & ~shapely.is_empty(cut)]
-    found = np.concatenate([geometries[~is_far], shapely.segmentize(cut, room / EDGES)])
-    return found if len(found) else geometries
+    return source, repair_polygons(geometries)[0]
 
 
 @lru_cache(maxsize=64)

@@ -9,10 +9,11 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyogrio
 from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS, Transformer
-from pyproj.exceptions import CRSError
+from pyproj.exceptions import CRSError, ProjError
 
 from geounet.errors import InputError
 from geounet.raster import Bounds, find_stored
@@ -25,6 +26,10 @@ VECTOR_SUFFIXES = frozenset({".geojson", ".gpkg", ".shp", ".fgb", ".parquet", ".
 
 RASTER_SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2"})
 """Files that are never vectors: asking GDAL takes some milliseconds, for each of many chips."""
+
+
+EDGE_POINTS = 21
+"""On each side of bounds in another CRS."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +150,7 @@ def require_same_world(source: VectorSource, crs: CRS | None) -> None:
     """Nothing, if coordinates of the source can be brought to the CRS of a raster.
 
     Raises:
-        InputError: just one of the two has a CRS.
+        InputError: just one of the two has a CRS, or nothing leads from one to the other.
     """
     if source.crs is None and crs is not None:
         raise InputError(
@@ -156,6 +161,30 @@ def require_same_world(source: VectorSource, crs: CRS | None) -> None:
             f"{source} is in {source.crs.name}, but the raster has no georeference; "
             "georeference the raster, or give labels as a raster of its size"
         )
+    require_way(source, source.crs, crs)
+
+
+def require_way(path: object, crs: CRS | None, target: CRS | None) -> None:
+    """Nothing, if coordinates of a file can be brought from its CRS to the one of a raster.
+
+    Raises:
+        InputError: they cannot, as from the CRS of a building site or of another planet.
+    """
+    if crs is None or target is None or crs == target or _has_way(crs, target):
+        return
+    raise InputError(
+        f"{path} is in {crs.name}, the raster in {target.name}, and nothing leads from one to the "
+        "other; georeference both in a CRS of the Earth, or both in the same"
+    )
+
+
+@lru_cache(maxsize=64)
+def _has_way(crs: CRS, target: CRS) -> bool:
+    try:
+        Transformer.from_crs(crs, target, always_xy=True)
+    except ProjError:
+        return False
+    return True
 
 
 def project_bounds(bounds: Bounds, crs: CRS | None, target: CRS | None) -> Bounds:
@@ -163,7 +192,7 @@ def project_bounds(bounds: Bounds, crs: CRS | None, target: CRS | None) -> Bound
     if crs is None or target is None or crs == target:
         return bounds
     transformer = Transformer.from_crs(crs, target, always_xy=True)
-    west, south, east, north = transformer.transform_bounds(*bounds, densify_pts=21)
+    west, south, east, north = transformer.transform_bounds(*bounds, densify_pts=EDGE_POINTS)
     return west, south, east, north
 
 
@@ -173,22 +202,38 @@ def format_bounds(bounds: Bounds) -> str:
 
 
 def search_box(
-    source: VectorSource, crs: CRS | None, bounds: Bounds | None, width_m: float = 0.0
+    own: CRS | None, crs: CRS | None, bounds: Bounds | None, width_m: float = 0.0
 ) -> Bounds | None:
     """Bounds in a CRS as bounds to search a source in, with room for lines of a width.
 
     None, which means everything, if there are no bounds or they cannot be said in the source's
-    CRS (too far from where it is used, or across the edge of its world).
+    `own` CRS (too far from where it is used, or across the edge of its world).
     """
-    if bounds is None:
+    if bounds is None or not _come_back(bounds, crs, own):
         return None
-    west, south, east, north = project_bounds(bounds, crs, source.crs)
+    west, south, east, north = project_bounds(bounds, crs, own)
     if not (west <= east and south <= north and math.isfinite(east - west + north - south)):
         return None
     # tenfold, since Mercator metres and degrees of longitude stretch up to that at 84 degrees
-    is_geographic = source.crs is not None and source.crs.is_geographic
-    room = 10 * width_m * (1e-5 if is_geographic else 1.0)
+    room = 10 * width_m * (1e-5 if own is not None and own.is_geographic else 1.0)
     return west - room, south - room, east + room, north + room
+
+
+def _come_back(bounds: Bounds, crs: CRS | None, target: CRS | None) -> bool:
+    """Whether the edge of bounds is where it was after a way there and back.
+
+    Far from where a CRS is used it is elsewhere: UTM shows the whole world as a strip of it.
+    """
+    if crs is None or target is None or crs == target:
+        return True
+    west, south, east, north = bounds
+    x, y = np.linspace(west, east, EDGE_POINTS), np.linspace(south, north, EDGE_POINTS)
+    xs = np.concatenate([x, x, np.full_like(y, west), np.full_like(y, east)])
+    ys = np.concatenate([np.full_like(x, south), np.full_like(x, north), y, y])
+    there = Transformer.from_crs(crs, target, always_xy=True)
+    back = np.array(there.transform(*there.transform(xs, ys), direction="INVERSE"))
+    slack = max(east - west, north - south) * 1e-3
+    return bool((np.abs(back - (xs, ys)) <= slack).all())
 
 
 def _list_layers(file: str) -> list[str]:

@@ -71,7 +71,9 @@ def _transform(points: NDArray[np.float64], transform: Affine) -> NDArray[np.flo
 def _flatten(polygons: NDArray[np.object_]) -> Shapes:
     if not len(polygons):
         return Shapes(np.empty((0, 2)), np.zeros(1, np.int64), np.zeros(1, np.int64))
-    _, vertices, offsets = shapely.to_ragged_array(polygons)
+    kind, vertices, offsets = shapely.to_ragged_array(polygons)
+    if kind is not shapely.GeometryType.POLYGON:  # its offsets would mean something else
+        raise ValueError(f"{kind.name} cannot be burnt; give single polygons")
     return Shapes(vertices, *(o.astype(np.int64) for o in offsets))
 
 

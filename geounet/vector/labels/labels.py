@@ -24,7 +24,7 @@ from geounet.vector.labels.instances import find_amorphous, number_regions
 from geounet.vector.labels.label_options import LabelOptions
 from geounet.vector.labels.label_pixels import make_decoder, open_label_raster, refuse_pixels
 from geounet.vector.labels.label_values import find_outside, list_classes, to_feature_values
-from geounet.vector.labels.reading import read_polygons
+from geounet.vector.labels.reading import project_frame, read_own_polygons
 from geounet.vector.labels.separating import InstanceBurner
 from geounet.vector.source import (
     format_bounds,
@@ -33,6 +33,8 @@ from geounet.vector.source import (
     modified_at,
     open_vectors,
     project_bounds,
+    require_way,
+    search_box,
 )
 
 MAX_WHOLE = 100_000
@@ -205,7 +207,7 @@ def make_burner(
         )
     if not len(frame):
         layer = open_vectors(source, may_be_empty=True)
-        if layer.features and layer.bounds is not None and layer.crs is not None:
+        if layer.features and layer.bounds is not None:
             _require_overlap(source, layer.bounds, layer.crs, grid, scene)
     polygons = np.array(frame.geometry.array)
     if options.separate_px is not None:
@@ -228,9 +230,11 @@ def _read_on(
     if bounds is not None and near is not None:
         gap = options.separate_px or 0
         room = gap + ROOM + max(near.shape) // 100  # the sides bend in other CRSs
-        return read_polygons(source, grid.crs, options, grid.bounds(near.pad(room)))
-    frame = _read_cached(os.fspath(source), modified_at(source), grid.crs, options, bounds)
+        own = read_own_polygons(source, grid.crs, options, grid.bounds(near.pad(room)))
+        return project_frame(own, grid.crs, grid.bounds())  # cut alike, whatever the window
     # the index is kept with the frame: one file may serve thousands of scenes
+    own = _read_cached(os.fspath(source), modified_at(source), grid.crs, options, bounds)
+    frame = project_frame(own, grid.crs, grid.bounds())
     return frame.iloc[np.sort(frame.sindex.query(shapely.box(*grid.bounds())))]
 
 
@@ -239,7 +243,7 @@ def _read_cached(
     path: str, modified_at: float, crs: CRS | None, options: LabelOptions, bounds: Bounds | None
 ) -> GeoDataFrame:
     """Read once for all scenes and threads that it serves; not to be changed."""
-    return read_polygons(path, crs, options, bounds)
+    return read_own_polygons(path, crs, options, bounds)
 
 
 def _make_readers(
@@ -293,14 +297,21 @@ def _note(
 
 
 def _require_overlap(
-    source: str | Path, bounds: Bounds, crs: CRS, grid: Grid, scene: str | Path
+    source: str | Path, bounds: Bounds, crs: CRS | None, grid: Grid, scene: str | Path
 ) -> None:
-    """Nothing, unless it is certain that bounds in a CRS do not touch the grid."""
-    west, south, east, north = project_bounds(bounds, crs, grid.crs)
-    left, bottom, right, top = grid.bounds()
+    """Nothing, unless it is certain that bounds in a CRS do not touch the grid.
+
+    Told in their own CRS, if it can: bounds of the world have none in most others.
+    """
+    require_way(source, crs, grid.crs)
+    place = search_box(crs, grid.crs, grid.bounds())
+    if place is None:
+        crs, bounds, place = grid.crs, project_bounds(bounds, crs, grid.crs), grid.bounds()
+    west, south, east, north = bounds
+    left, bottom, right, top = place
     if west >= right or east <= left or south >= top or north <= bottom:
         raise InputError(
-            f"{source} does not overlap {scene}: {format_bounds((west, south, east, north))} "
-            f"against {format_bounds(grid.bounds())} in {grid.crs.name if grid.crs else 'pixels'}; "
+            f"{source} does not overlap {scene}: {format_bounds(bounds)} against "
+            f"{format_bounds(place)} in {crs.name if crs else 'coordinates without a CRS'}; "
             "give files of one place, or check the CRS"
         )

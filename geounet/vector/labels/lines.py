@@ -16,7 +16,8 @@ def widen_lines(geometries: GeoSeries, width_m: float) -> GeoSeries:
 
     Metres are true metres on the ground, in any CRS: every line is widened in a plane that is
     true to scale at the latitude of its middle (within 1 % for lines that span less than half a
-    degree of latitude below 60 degrees). Without a CRS a metre counts as a pixel.
+    degree of latitude below 60 degrees). Without a CRS a metre counts as a pixel; in one that is
+    nowhere on Earth, of a building site, lengths are as they are.
     """
     lines = np.isin(geometries.geom_type, ["LineString", "LinearRing"])
     if not lines.any():
@@ -29,7 +30,10 @@ def widen_lines(geometries: GeoSeries, width_m: float) -> GeoSeries:
 def _widen(lines: GeoSeries, width_m: float) -> GeoSeries:
     if lines.crs is None:
         return lines.buffer(width_m / 2)
-    geographic = lines.crs.geodetic_crs or CRS.from_epsg(4326)
+    geographic = lines.crs.geodetic_crs
+    if geographic is None:
+        metres = lines.crs.axis_info[0].unit_conversion_factor or 1.0
+        return lines.buffer(width_m / 2 / metres)
     degrees = lines.to_crs(geographic)
     flat = np.array(degrees.array)
     scale = _metres_per_degree(flat, geographic)

@@ -7,14 +7,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyogrio
+import shapely
 from geopandas import GeoDataFrame
+from numpy.typing import NDArray
 from pyproj import CRS
+from shapely import GEOSException
 
 from geounet.errors import InputError
 from geounet.raster import Bounds
 from geounet.vector.labels.label_options import LabelOptions
 from geounet.vector.labels.lines import widen_lines
-from geounet.vector.polygons import repair_polygons, require_any, require_areas
+from geounet.vector.polygons import (
+    project_polygons,
+    refuse_geometry,
+    repair_polygons,
+    require_any,
+    require_areas,
+    split_parts,
+    widen_box,
+)
 from geounet.vector.source import VectorSource, open_vectors, require_same_world, search_box
 from geounet.wording import counted
 
@@ -43,6 +54,13 @@ def read_polygons(
     Raises:
         InputError: the file cannot be used; the message says why.
     """
+    return project_frame(read_own_polygons(path, crs, options, bounds), crs, bounds)
+
+
+def read_own_polygons(
+    path: str | Path, crs: CRS | None, options: LabelOptions, bounds: Bounds | None
+) -> GeoDataFrame:
+    """What `read_polygons` returns, but in the file's own CRS."""
     source = open_vectors(path, may_be_empty=True)
     if not source.features:  # its CRS and columns may be missing: some formats write neither
         columns = () if options.class_field is None else (options.class_field,)
@@ -51,7 +69,7 @@ def read_polygons(
     if options.class_field is not None:
         source.require_column(options.class_field)
     frame = _read(source, crs, options, bounds)
-    frame = frame[~(frame.geometry.isna() | frame.geometry.is_empty)].explode()
+    frame = _take(frame, *split_parts(np.array(frame.geometry.array)))
     if bounds is None:
         require_any(len(frame), source)
     is_wide = options.line_width_m is not None
@@ -59,10 +77,33 @@ def read_polygons(
     _require_classes(frame, source, options)
     if options.line_width_m is not None:
         frame.geometry = widen_lines(frame.geometry, options.line_width_m)
-    if crs is not None:
-        frame = frame.to_crs(crs)
-    polygons, rows = repair_polygons(np.array(frame.geometry.array))
-    return GeoDataFrame(frame.iloc[rows].set_geometry(polygons, crs=frame.crs))
+    return _take(frame, *repair_polygons(np.array(frame.geometry.array)))
+
+
+def project_frame(frame: GeoDataFrame, crs: CRS | None, bounds: Bounds | None) -> GeoDataFrame:
+    """Polygons in a raster's CRS; given its bounds, those near it, cut where they reach far away.
+
+    Args:
+        frame: as from `read_own_polygons`.
+        crs: the raster's.
+        bounds: in `crs`; None: everything, vertex by vertex.
+    """
+    box = search_box(frame.crs, crs, bounds)
+    if box is not None:
+        near = shapely.box(*widen_box(box))
+        frame = frame.iloc[np.sort(frame.sindex.query(near))]
+    polygons, rows = project_polygons(np.array(frame.geometry.array), frame.crs, crs, box)
+    return _take(frame, polygons, rows, crs)
+
+
+def _take(
+    frame: GeoDataFrame,
+    geometries: NDArray[np.object_],
+    rows: NDArray[np.intp],
+    crs: CRS | None = None,
+) -> GeoDataFrame:
+    """These rows of a frame with other geometries, in another CRS if one is given."""
+    return GeoDataFrame(frame.iloc[rows].set_geometry(geometries, crs=crs or frame.crs))
 
 
 def read_class_column(
@@ -78,7 +119,9 @@ def read_class_column(
     if not source.features:
         return []
     source.require_column(column)
-    box = search_box(source, crs, bounds, options.line_width_m or 0.0)
+    if bounds is not None:
+        require_same_world(source, crs)
+    box = search_box(source.crs, crs, bounds, options.line_width_m or 0.0)
     frame = pyogrio.read_dataframe(
         source.path, layer=source.layer, columns=[column], bbox=box, read_geometry=False
     )
@@ -90,16 +133,19 @@ def _read(
     source: VectorSource, crs: CRS | None, options: LabelOptions, bounds: Bounds | None
 ) -> GeoDataFrame:
     """All columns and features needed, as they are in the file."""
-    box = search_box(source, crs, bounds, options.line_width_m or 0.0)
+    box = search_box(source.crs, crs, bounds, options.line_width_m or 0.0)
     columns = [] if options.class_field is None else [options.class_field]
-    frame = pyogrio.read_dataframe(
-        source.path,
-        layer=source.layer,
-        columns=columns,
-        bbox=box,
-        force_2d=True,
-        fid_as_index=True,
-    )
+    try:
+        frame = pyogrio.read_dataframe(
+            source.path,
+            layer=source.layer,
+            columns=columns,
+            bbox=box,
+            force_2d=True,
+            fid_as_index=True,
+        )
+    except GEOSException as error:
+        raise refuse_geometry(source, error) from error
     return GeoDataFrame(frame.sort_index(kind="stable"))  # an index of space has its own order
 
 
