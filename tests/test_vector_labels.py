@@ -602,8 +602,8 @@ def test_options_that_no_file_can_follow(tmp_path, options, option, is_raster):
     shapes = write_vectors(tmp_path / "l.gpkg", [square(0, 0)], kind=["a"])
     path, other = (raster, shapes) if is_raster else (shapes, raster)
     with pytest.raises(UsageError, match=rf"{option} labels, not for .*{path.name}; leave it out"):
-        resolve_legend("a,b", [path], [GRID], LabelOptions(**options))
-    resolve_legend("a,b", [path, other], [GRID] * 2, LabelOptions(**options))
+        resolve_legend("other,a", [path], [GRID], LabelOptions(**options))
+    resolve_legend("other,a", [path, other], [GRID] * 2, LabelOptions(**options))
 
 
 def test_classes_found_in_vectors(tmp_path):
@@ -672,6 +672,25 @@ def test_declared_names_get_a_background_where_they_lack_one(tmp_path):
     assert names("rest,a,b", class_field="kind") == ["rest", "a", "b"]
     assert names("x,y", source=raster) == ["x", "y"]
     assert names(None) == ["background", "v"]
+
+
+def test_polygons_beside_rasters_get_a_background_if_its_value_is_free(tmp_path):
+    columns = {"code": [1, 2], "kind": ["forest", "other"]}
+    shapes = write_vectors(tmp_path / "v.gpkg", [square(0, 0), square(20, 20)], **columns)
+    raster = write_raster(tmp_path / "l.tif", np.full(GRID.shape, 1, "uint8"))
+
+    def values(declared, field):
+        options = LabelOptions(class_field=field)
+        legend = resolve_legend(declared, [raster, shapes], [GRID] * 2, options)
+        burnt = read_all(shapes, classes=legend.classes, options=legend.options)
+        assert (read_all(raster, classes=legend.classes, options=legend.options) == 1).all()
+        return burnt[5, 5], burnt[25, 25], burnt[50, 50]
+
+    assert values("1=forest,2=other", "code") == values("1=forest,2=other", "kind") == (1, 2, 0)
+    assert values("background,forest,other", "kind") == (1, 2, 0)
+    for declared, field in (("forest,other", "kind"), ("house", None)):
+        with pytest.raises(UsageError, match=r"a class of polygons, has its value 0; name the"):
+            values(declared, field)
 
 
 def test_numbered_classes_get_a_background_if_there_is_a_value_for_it(tmp_path):

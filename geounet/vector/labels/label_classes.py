@@ -65,7 +65,8 @@ def resolve_legend(
 
     Classes declared for vector labels may leave out the background: it is put first, with value 0,
     if there is only one, or if the first is a class of polygons (it occurs in the class column, or
-    a file gives it a value above 0). With `options.sparse` there is none, and names count from 1.
+    a file gives it a value above 0). Where some labels are rasters the value must be free. With
+    `options.sparse` there is none, and names count from 1.
 
     Rasters of two classes that hold 0 and 255, perhaps with grey edges, are masks: from 128 on
     they show the second.
@@ -119,15 +120,20 @@ def _declare(
     mapping = declaration.mapping or options.mapping
     options = replace(options, mapping=mapping, colours_said=bool(declaration.colours))
     classes = declaration.make_classes(first=1 if options.sparse else 0)
-    if options.sparse or BACKGROUND in declaration.names or not all(map(is_vectors, sources)):
+    vectors = [source for source in sources if is_vectors(source)]
+    if options.sparse or BACKGROUND in declaration.names or not vectors:
         return classes, options
     if options.class_field is None:
         needs_background = len(classes) == 1
     else:
-        found = _find_texts(sources, grids, options)
+        found = _find_texts(vectors, grids, options)
         is_found = _occurs_first(found, classes, options, is_numbered=declaration.is_numbered)
         needs_background = is_found or classes[0].value > 0
-    return (declaration.with_background() if needs_background else classes), options
+    if not needs_background:
+        return classes, options
+    if len(vectors) < len(sources) and classes[0].value == 0:
+        raise refuse_zero(classes[0])  # numbers that count from 1 would not be those of rasters
+    return declaration.with_background(), options
 
 
 def _occurs_first(
