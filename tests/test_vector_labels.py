@@ -498,6 +498,22 @@ def test_raster_without_georeference_is_taken_by_pixel_if_sizes_agree(tmp_path):
     refuses(r"60 x 80 pixels, the scene 60 x 81", path, Grid(60, 81, UTM, UTM_CRS))
 
 
+@pytest.mark.parametrize("crs", [(None, None), (UTM_CRS, None), (None, UTM_CRS)])
+def test_places_without_a_crs_are_compared(tmp_path, crs):
+    """As of world files: what lies elsewhere is not taken pixel by pixel."""
+    pixels = np.random.default_rng(2).integers(0, 2, GRID.shape).astype("uint8")
+    scene = Grid(60, 80, UTM, crs[0])
+    for shift, message in ((30, "lie 30.00 pixels apart"), (1000, "lie 1000.00 pixels apart")):
+        grid = Grid(60, 80, UTM @ Affine.translation(shift, 0), crs[1])
+        path = write_raster(tmp_path / f"{shift}.tif", pixels, grid=grid)
+        refuses(rf"{shift}\.tif and the scene {message}.*has a CRS; give both", path, scene)
+    path = write_raster(tmp_path / "same.tif", pixels, grid=Grid(60, 80, UTM, crs[1]))
+    with open_labels(path, scene, TWO) as labels:
+        bare = "taken pixel by pixel: only one of the two has a CRS"
+        assert labels.note == (None if crs == (None, None) else bare)
+        assert (labels.read(GRID.extent) == pixels).all()
+
+
 def test_raster_refusals(tmp_path):
     pixels = np.zeros(GRID.shape, "uint8")
     pixels[:2, :50] = 7

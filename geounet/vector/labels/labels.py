@@ -40,6 +40,9 @@ from geounet.vector.source import (
 MAX_WHOLE = 100_000
 """Files with fewer features are read once for all scenes, others by the bounds of each."""
 
+SAME_PLACE_PX = 0.01
+"""Pixels that grids are apart at most that are one."""
+
 ROOM = 16
 """Pixels around a window in which features are read too, at least."""
 
@@ -119,7 +122,8 @@ def open_labels(
     """Open the labels of a scene with this grid; all, or to be read in a window of it.
 
     A raster is read as it is if its grid is the scene's (to 1/100 pixel), or if one of the
-    two has no georeference and their sizes agree; otherwise it is warped, nearest neighbour.
+    two has no georeference and their sizes agree; otherwise it is warped, nearest neighbour. That
+    takes a CRS of both: one that lies elsewhere by a mere geotransform is refused.
     Its pixels are numbers of classes, or colours (three bands, or a palette with the classes'
     colours at other numbers than theirs), or with `threshold` those of a mask. nodata, transparent
     pixels and what is to be ignored become 255, with `sparse` also 0 and black.
@@ -168,8 +172,7 @@ def _place(
                 f"{grid.width}, and not both have a georeference; georeference both, or give "
                 "both the same size"
             )
-        bare = "labels have" if own.crs is None else "scene has"
-        return labels, f"taken pixel by pixel: the {bare} no georeference"
+        return labels, f"taken pixel by pixel: {_find_bare(labels, grid, scene)}"
     if own.crs is not None:
         _require_overlap(source, own.bounds(), own.crs, grid, scene)
     warped = stack.enter_context(open_warped(source, grid, "nearest", allow_palette=True))
@@ -177,6 +180,27 @@ def _place(
         return warped, f"shifted by {grid.offset_px(own):.2g} pixels: warped (nearest)"
     name = "ground control points" if own.crs is None else own.crs.name
     return warped, f"warped (nearest) from {name}, {own.height} x {own.width} pixels"
+
+
+def _find_bare(labels: Scene, grid: Grid, scene: str | Path) -> str:
+    """Which of two rasters of one size has no georeference, or no CRS where their places agree.
+
+    Raises:
+        InputError: by their geotransforms or world files they lie at different places.
+    """
+    own = labels.grid
+    if own.transform.is_identity:
+        return "the labels have no georeference"
+    if grid.transform.is_identity:
+        return "the scene has no georeference"
+    bare = "neither has a CRS" if own.crs == grid.crs else "only one of the two has a CRS"
+    if (offset := grid.offset_px(own)) > SAME_PLACE_PX:
+        raise InputError(
+            f"{labels.path} and {scene} lie {offset:.2f} pixels apart, and {bare}; give both their "
+            "CRS (gdal_edit.py -a_srs), or take the place off the labels to have them read pixel "
+            "by pixel: remove the world file, or gdal_edit.py -unsetgt"
+        )
+    return bare
 
 
 def make_burner(
