@@ -303,6 +303,76 @@ def test_declarations_that_cannot_be_meant(tmp_path):
     )
 
 
+def test_labels_of_a_json_file_may_be_floats(tmp_path):
+    """As pandas writes numbers of columns with gaps."""
+    items = [
+        {"value": v, "name": n, "labels": [label]}
+        for v, n, label in ((0, "a", 2.0), (1, "b", 1.0), (2, "c", 0.0))
+    ]
+    (tmp_path / "c.json").write_text(json.dumps(items))
+    values, _ = read(write_raster(tmp_path / "l.tif", TRUTH), str(tmp_path / "c.json"))
+    assert (values == 2 - TRUTH).all()
+
+
+def test_texts_that_are_mapped_tell_nothing_of_numbers(tmp_path):
+    path = write_raster(tmp_path / "l.tif", TRUTH)
+    match = "'road' is mapped to 'way', but some labels hold numbers, .*--classes NUMBER=NAME"
+    refuses(match, path, "road=way,water=wet,bg=bg", UsageError)
+    items = [{"value": 0, "name": "way", "labels": ["road"]}, {"value": 1, "name": "wet"}]
+    (tmp_path / "c.json").write_text(json.dumps(items))
+    refuses(match, path, str(tmp_path / "c.json"), UsageError)
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        [{"value": 0, "name": "road", "labels": [2]}, {"value": 1, "name": "b", "labels": ["2"]}],
+        [{"value": 0, "name": "road", "labels": [1]}, {"value": 1, "name": "b"}],
+    ],
+)
+def test_a_label_means_one_class(tmp_path, items):
+    path = write_raster(tmp_path / "l.tif", TRUTH)
+    match = "labels '2' are 'water' and 'road'; name one"
+    refuses(match, path, "0=bg,1=road,2=water,2=road", UsageError)
+    refuses("'#FF0000' are 'a' and 'b'", path, "#ff0000=a,#FF0000=b", UsageError)
+    assert len(read(path, "0=bg,1=road,2=road,2=road")[1].classes) == 2
+    (tmp_path / "c.json").write_text(json.dumps(items))
+    refuses(r"c\.json: .* are 'road' and 'b'", path, str(tmp_path / "c.json"), UsageError)
+
+
+def test_values_of_a_json_file_are_whole(tmp_path):
+    items = [{"value": 0, "name": "a"}, {"value": 1.9, "name": "b"}]
+    (tmp_path / "c.json").write_text(json.dumps(items))
+    path = write_raster(tmp_path / "l.tif", TRUTH)
+    refuses(r"the value 1\.9 of 'b' is not a whole number", path, str(tmp_path / "c.json"))
+
+
+def test_what_is_ignored_is_found_in_palettes_and_colours(tmp_path):
+    expected = np.where(TRUTH == 2, 255, TRUTH)
+    palette = write_palette(tmp_path / "p.png", TRUTH, COLOURS)
+    assert (read(palette, "#000000=a,#ff0000=b", ignore=2)[0] == expected).all()
+    assert (read(palette, "0=a,1=b", ignore="#0AC81E")[0] == expected).all()
+    greys = np.array([[0, 0, 0], [255, 0, 0], [255, 255, 255]], "uint8")
+    coloured = write_raster(tmp_path / "c.tif", paint(TRUTH, greys))
+    assert (read(coloured, "a=#000000,b=#ff0000", ignore=255)[0] == expected).all()
+    numbers = write_raster(tmp_path / "n.tif", TRUTH)
+    assert (read(numbers, "a,b", ignore="2.0")[0] == expected).all()
+    boxes = write_boxes(tmp_path / "v.gpkg", kind=[1.0, 2.0, 3.0])
+    values, _ = read(boxes, "1.0=a,2=b", class_field="kind", ignore="3.0")
+    assert (values == burnt([1, 2, 255], 0)).all()
+
+
+def test_what_cannot_be_ignored_is_refused(tmp_path):
+    numbers = write_raster(tmp_path / "n.tif", TRUTH)
+    coloured = write_raster(tmp_path / "c.tif", paint(TRUTH))
+    for path, ignore, match in (
+        (coloured, 0, "--ignore 0 is a number, but .* colours, and #000000 is a class; leave"),
+        (numbers, "roof", r"--ignore roof is the name of a class, but .*n\.tif hold numbers"),
+        (numbers, "#ff0000", r"--ignore #ff0000 is a colour, but .*n\.tif hold numbers; write"),
+    ):
+        refuses(match, path, COLOURED, UsageError, ignore=ignore)
+
+
 # --- sparse labels ---------------------------------------------------------------------------
 
 
@@ -359,6 +429,11 @@ def test_zero_and_black_of_sparse_rasters_have_no_label(tmp_path):
     colours = write_raster(tmp_path / "c.tif", paint(TRUTH))
     values, _ = read(colours, "roof=#ff0000,tree=#0ac81e", sparse=True)
     assert (values == expected).all()
+    file = tmp_path / "c.json"
+    file.write_text(json.dumps([{"value": v, "name": n} for v, n in enumerate(["forest", "x"])]))
+    for classes in ("0=forest,1=roof,2=tree", str(file)):
+        match = "--sparse takes 0 for 'no label', but it is the class 'forest'; leave"
+        refuses(match, numbers, classes, UsageError, sparse=True)
 
 
 # --- grids -----------------------------------------------------------------------------------

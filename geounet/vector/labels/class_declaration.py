@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from geounet.classes import NODATA, PALETTE, ClassInfo, check_classes, pick_colours
 from geounet.errors import InputError, UsageError
-from geounet.vector.labels.label_keys import is_colour, is_number
-from geounet.vector.labels.label_values import BACKGROUND
+from geounet.vector.labels.label_keys import is_colour, is_number, to_number
+from geounet.vector.labels.label_values import BACKGROUND, text_of
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ def parse_declaration(text: str | Path) -> Declaration:
     "labels": [7]}`; colour and labels may be left out.
 
     Raises:
-        UsageError: a name is empty or occurs twice, or a value or colour cannot be one.
+        UsageError: a name is empty or occurs twice, a value or colour cannot be one, or a label is
+            to mean two classes.
         InputError: the file cannot be read, or holds something else.
     """
     if str(text).lower().endswith(".json"):
@@ -100,16 +101,30 @@ def _declare(items: Sequence[tuple[str | None, str, str | None]]) -> Declaration
     if items[0][0] is None:
         colours = {name: colour for _, name, colour in items if colour is not None}
         return Declaration(tuple(names), (), colours, ())
-    mapping = tuple((label, name) for label, name, _ in items if label is not None)
+    mapping = _check_mapping((label, name) for label, name, _ in items if label is not None)
     unique = tuple(dict.fromkeys(names))
     colours = {n: label for label, n in reversed(mapping) if is_colour(label)}
     colours |= {n: colour for _, n, colour in reversed(items) if colour is not None}
     return Declaration(unique, _number(unique, mapping), colours, mapping)
 
 
+def _check_mapping(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """The pairs of label and name, if no label has two names, however it is written."""
+    mapping, seen = tuple(pairs), dict[str, str]()
+    for label, name in mapping:
+        key = str(to_number(label)) if is_number(label) else label
+        other = seen.setdefault(key.lower() if is_colour(key) else key, name)
+        if other != name:
+            raise UsageError(
+                f"--classes says that labels {label!r} are {other!r} and {name!r}; "
+                "name one class for each label"
+            )
+    return mapping
+
+
 def _number(names: Sequence[str], mapping: Sequence[tuple[str, str]]) -> tuple[int, ...]:
     """The first number of each class; none if they cannot all be values of classes."""
-    numbers = {name: int(label) for label, name in reversed(mapping) if is_number(label)}
+    numbers = {name: to_number(label) for label, name in reversed(mapping) if is_number(label)}
     values = tuple(numbers[name] for name in names if name in numbers)
     fits = len(values) == len(names) and all(value in range(NODATA) for value in values)
     return values if fits else ()
@@ -132,7 +147,7 @@ def _read_file(path: Path) -> Declaration:
     try:
         items = json.loads(path.read_text(encoding="utf-8"))
         classes = check_classes(_read_class(item) for item in items)
-        mapping = tuple(_read_labels(items))
+        mapping = _check_mapping(_read_labels(items))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check the path") from error
     except UsageError as error:
@@ -149,19 +164,26 @@ def _read_file(path: Path) -> Declaration:
 
 
 def _read_class(item: Mapping[str, Any]) -> ClassInfo:
-    value = int(item["value"])
+    value = _read_value(item)
     colour = item.get("colour") or item.get("color") or _default(value)
     return ClassInfo(value, str(item["name"]), str(colour))
 
 
+def _read_value(item: Mapping[str, Any]) -> int:
+    value = item["value"]
+    if int(value) != float(value):
+        raise ValueError(f"the value {value} of {item['name']!r} is not a whole number")
+    return int(value)
+
+
 def _read_labels(items: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     """What labels hold; a class that does not say it means its value, or its colour, as others."""
-    given = [(str(label), str(i["name"])) for i in items for label in _list_labels(i)]
+    given = [(text_of(label), str(i["name"])) for i in items for label in _list_labels(i)]
     yield from given
     named = {name for _, name in given}
     for item in (i for i in items if str(i["name"]) not in named):
         if any(is_number(label) for label, _ in given):
-            yield str(int(item["value"])), str(item["name"])
+            yield str(_read_value(item)), str(item["name"])
         if any(is_colour(label) for label, _ in given):
             yield _read_class(item).colour, str(item["name"])
 

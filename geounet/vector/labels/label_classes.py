@@ -12,17 +12,22 @@ from pyproj import CRS
 from geounet.classes import NODATA, ClassInfo, check_classes, make_classes
 from geounet.errors import InputError, UsageError
 from geounet.raster import ClassTable, Grid, name_of, read_class_table
-from geounet.vector.labels.class_declaration import parse_declaration, refuse_zero
+from geounet.vector.labels.class_declaration import Declaration, parse_declaration, refuse_zero
 from geounet.vector.labels.grey_masks import HALF, Content, are_masks, read_content
 from geounet.vector.labels.label_keys import (
     format_code,
     ignored_numbers,
+    ignored_texts,
+    is_colour,
+    is_number,
     number_keys,
     order_halves,
     text_keys,
     to_code,
+    to_number,
 )
 from geounet.vector.labels.label_options import LabelOptions
+from geounet.vector.labels.label_pixels import has_colours
 from geounet.vector.labels.label_values import BACKGROUND, text_of
 from geounet.vector.labels.reading import read_class_column
 from geounet.vector.source import is_empty, is_vectors, open_vectors
@@ -94,6 +99,7 @@ def resolve_legend(
         classes, options = _declare(declared, sources, grids, options)
     else:
         classes, options = check_classes(declared), replace(options, colours_said=False)
+    _refuse_ignoring_in_vain(classes, sources, options)
     return _find_threshold(classes, sources, options)
 
 
@@ -112,6 +118,25 @@ def _refuse_options_in_vain(sources: Sequence[str | Path], options: LabelOptions
             )
 
 
+def _refuse_ignoring_in_vain(
+    classes: Sequence[ClassInfo], sources: Sequence[str | Path], options: LabelOptions
+) -> None:
+    """Say what is to be ignored of label rasters, but does not occur in such."""
+    rasters = [source for source in sources if not is_vectors(source)]
+    names = {item.name for item in classes}
+    for label in sorted(options.ignored) if rasters else ():
+        if label in names and not is_number(label) and not is_colour(label):
+            raise UsageError(
+                f"--ignore {label} is the name of a class, but {_list_sources(rasters)} hold "
+                "numbers or colours; ignore the one that means it, or leave the class out"
+            )
+        if is_colour(label) and len(rasters) == len(sources) and not any(map(has_colours, rasters)):
+            raise UsageError(
+                f"--ignore {label} is a colour, but {_list_sources(rasters)} hold numbers; write "
+                "the number that means 'no label'"
+            )
+
+
 def _declare(
     declared: str, sources: Sequence[str | Path], grids: Sequence[Grid], options: LabelOptions
 ) -> tuple[tuple[ClassInfo, ...], LabelOptions]:
@@ -121,6 +146,9 @@ def _declare(
     options = replace(options, mapping=mapping, colours_said=bool(declaration.colours))
     classes = declaration.make_classes(first=1 if options.sparse else 0)
     vectors = [source for source in sources if is_vectors(source)]
+    rasters = [source for source in sources if source not in vectors]
+    if options.sparse and rasters:
+        _refuse_sparse_zero(declaration, rasters)
     if options.sparse or BACKGROUND in declaration.names or not vectors:
         return classes, options
     if options.class_field is None:
@@ -131,9 +159,27 @@ def _declare(
         needs_background = is_found or classes[0].value > 0
     if not needs_background:
         return classes, options
-    if len(vectors) < len(sources) and classes[0].value == 0:
+    if rasters and classes[0].value == 0:
         raise refuse_zero(classes[0])  # numbers that count from 1 would not be those of rasters
     return declaration.with_background(), options
+
+
+def _refuse_sparse_zero(declaration: Declaration, rasters: Sequence[str | Path]) -> None:
+    """Say that a class is lost, as rasters hold 0 for it, which is no label in sparse ones.
+
+    Not of the background, which is evaluated against sparse labels, too.
+    """
+    pairs = declaration.mapping
+    if not pairs and not all(map(has_colours, rasters)):
+        pairs = tuple(
+            zip(map(str, declaration.values), declaration.names, strict=False)
+        )  # no values of names alone
+    for label, name in pairs:
+        if is_number(label) and to_number(label) == 0 and name != BACKGROUND:
+            raise UsageError(
+                f"--sparse takes 0 for 'no label', but it is the class {name!r}; leave out "
+                "--sparse, or the class"
+            )
 
 
 def _occurs_first(
@@ -300,7 +346,7 @@ def _discover_in_vectors(
     if options.class_field is None:
         stems = {name_of(source) for source in sources}
         return make_classes([BACKGROUND, stems.pop() if len(stems) == 1 else FOREGROUND])
-    found = _find_texts(sources, grids, options) - options.ignored
+    found = _find_texts(sources, grids, options) - ignored_texts(options)
     texts = found - {BACKGROUND}
     if not texts or len(texts) >= MAX_CLASSES:
         raise InputError(

@@ -20,8 +20,13 @@ NEAR = 16
 
 
 def is_number(text: str) -> bool:
-    """Whether a label is a whole number."""
-    return re.fullmatch(r"[+-]?[0-9]+", text) is not None
+    """Whether a label is a whole number, perhaps written `7.0`."""
+    return re.fullmatch(r"[+-]?[0-9]+(\.0*)?", text) is not None
+
+
+def to_number(label: str) -> int:
+    """The whole number that a label is."""
+    return int(label.partition(".")[0])  # a float would round large ones
 
 
 def is_colour(text: str) -> bool:
@@ -58,16 +63,30 @@ def order_halves(classes: Sequence[ClassInfo]) -> tuple[ClassInfo, ClassInfo]:
 
 
 def number_keys(classes: Sequence[ClassInfo], options: LabelOptions) -> dict[int, int]:
-    """Class value, 255 for no label, by label number."""
+    """Class value, 255 for no label, by label number.
+
+    Raises:
+        UsageError: other labels are mapped, but no number.
+    """
     mapped = _keep(options.mapping, classes, is_number)
-    keys = {int(label): value for label, value in mapped} or {c.value: c.value for c in classes}
-    return keys | ignored_numbers(options)
+    if options.mapping and not mapped:
+        label, name = options.mapping[0]
+        raise UsageError(
+            f"{label!r} is mapped to {name!r}, but some labels hold numbers, and none is mapped; "
+            "say which class each is, too: --classes NUMBER=NAME,..."
+        )
+    keys = {to_number(label): value for label, value in mapped}
+    return (keys or {c.value: c.value for c in classes}) | ignored_numbers(options)
 
 
 def ignored_numbers(options: LabelOptions) -> dict[int, int]:
     """255 by each label number that means "no label"."""
-    numbers = {int(label) for label in options.ignored if is_number(label)}
+    numbers = _list_ignored(options)
     return dict.fromkeys(numbers | {0} if options.sparse else numbers, NODATA)
+
+
+def _list_ignored(options: LabelOptions) -> set[int]:
+    return {to_number(label) for label in options.ignored if is_number(label)}
 
 
 def colour_keys(classes: Sequence[ClassInfo], options: LabelOptions) -> dict[int, int]:
@@ -89,6 +108,23 @@ def colour_keys(classes: Sequence[ClassInfo], options: LabelOptions) -> dict[int
     return keys | ignored_colours(options)
 
 
+def rgb_keys(classes: Sequence[ClassInfo], options: LabelOptions) -> dict[int, int]:
+    """As `colour_keys`, where an ignored number is the grey of this level.
+
+    Raises:
+        UsageError: as there, or that grey is a class.
+    """
+    keys = colour_keys(classes, options)
+    for number in _list_ignored(options) & set(range(256)):
+        if keys.setdefault(number * GREY, NODATA) != NODATA:
+            colour = format_code(number * GREY)
+            raise UsageError(
+                f"--ignore {number} is a number, but some labels hold colours, and {colour} is a "
+                "class; leave the class out, or write the colour to ignore: --ignore #rrggbb"
+            )
+    return keys
+
+
 def ignored_colours(options: LabelOptions) -> dict[int, int]:
     """255 by each colour that means "no label", as from `to_code`."""
     return {to_code(label): NODATA for label in options.ignored if is_colour(label)}
@@ -100,8 +136,30 @@ def text_keys(classes: Sequence[ClassInfo], options: LabelOptions) -> dict[str, 
     if not _keep(options.mapping, classes, is_number):
         keys |= {str(item.value): item.value for item in classes}
     keys |= {item.name: item.value for item in classes}
-    keys |= dict(_keep(options.mapping, classes, lambda _: True))
-    return keys | dict.fromkeys(options.ignored, NODATA)
+    for label, value in _keep(options.mapping, classes, lambda _: True):
+        keys[str(to_number(label)) if is_number(label) else label] = value
+    return keys | dict.fromkeys(ignored_texts(options), NODATA)
+
+
+def ignored_texts(options: LabelOptions) -> set[str]:
+    """The texts in a class column that mean "no label", numbers as `text_of` writes them."""
+    return set(options.ignored) | set(map(str, _list_ignored(options)))
+
+
+def palette_keys(
+    palette: Mapping[int, str], classes: Sequence[ClassInfo], options: LabelOptions
+) -> dict[int, int]:
+    """Class value, 255 for no label, by number in a palette whose colours tell the classes."""
+    meaning = colour_keys(classes, options)
+    codes = {index: to_code(colour) for index, colour in palette.items()}
+    keys = {index: meaning[code] for index, code in codes.items() if code in meaning}
+    return keys | dict.fromkeys(_list_ignored(options), NODATA)
+
+
+def ignored_in_palette(palette: Mapping[int, str], options: LabelOptions) -> dict[int, int]:
+    """255 by each number in a palette whose colour means "no label"."""
+    codes = ignored_colours(options)
+    return {i: NODATA for i, colour in palette.items() if to_code(colour) in codes}
 
 
 def reads_by_colour(

@@ -18,15 +18,16 @@ from geounet.errors import InputError
 from geounet.raster import Scene, open_scene
 from geounet.vector.labels.label_keys import (
     GREY,
-    colour_keys,
     format_code,
     ignored_colours,
+    ignored_in_palette,
     ignored_numbers,
     list_numbers,
     number_keys,
     order_halves,
+    palette_keys,
     reads_by_colour,
-    to_code,
+    rgb_keys,
 )
 from geounet.vector.labels.label_options import LabelOptions
 from geounet.vector.labels.label_values import list_classes
@@ -137,12 +138,19 @@ def open_label_raster(source: str | Path) -> Scene:
     )
 
 
+def has_colours(source: str | Path) -> bool:
+    """Whether a label raster has colours, of its pixels or in a palette."""
+    with open_label_raster(source) as labels:
+        return labels.count == 3 or labels.palette is not None
+
+
 def make_decoder(raster: Scene, classes: Sequence[ClassInfo], options: LabelOptions) -> Decoder:
     """What the pixels of this raster mean.
 
     Raises:
         InputError: its palette or its nodata value contradicts the classes.
-        UsageError: two classes have the same colour, and colours are to tell them apart.
+        UsageError: two classes have the same colour, and colours are to tell them apart; or what
+            is mapped or ignored is not what it holds.
     """
     if options.threshold is not None:
         halves = dark, bright = order_halves(classes)
@@ -156,16 +164,14 @@ def make_decoder(raster: Scene, classes: Sequence[ClassInfo], options: LabelOpti
         _require_no_contradiction(raster, greys | keys, halves)
         return Decoder(keys, options.threshold, (dark.value, bright.value), format_code)
     if raster.count == 3:
-        keys = colour_keys(classes, options)
+        keys = rgb_keys(classes, options)
         _require_no_contradiction(raster, keys, classes)
         return Decoder(keys, name_colour=format_code)
     palette = raster.palette
     if palette is not None and reads_by_colour(palette, raster.path, classes, options):
-        meaning = colour_keys(classes, options)
-        codes = {index: to_code(colour) for index, colour in palette.items()}
-        keys = {index: meaning[code] for index, code in codes.items() if code in meaning}
+        keys = palette_keys(palette, classes, options)
         return Decoder(keys, name_colour=lambda index: palette.get(int(index), f"number {index}"))
-    keys = number_keys(classes, options)
+    keys = number_keys(classes, options) | ignored_in_palette(palette or {}, options)
     _require_no_contradiction(raster, keys, classes)
     return Decoder(keys)
 
