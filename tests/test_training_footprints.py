@@ -67,6 +67,18 @@ def test_scenes_of_another_crs_are_found():
     assert not list(Footprints([whole("far", grid(10_000, 0))]).find(block, guard=10))
 
 
+def test_a_crs_that_is_nowhere_on_earth_shares_no_ground():
+    site = CRS.from_wkt('LOCAL_CS["Local Coordinates (m)",UNIT["metre",1]]')
+    areas = [
+        whole("a", grid(0, 0, crs=site)),
+        whole("b", grid(0, 50, crs=site)),
+        whole("c", grid(0, 0)),
+    ]
+    footprints = Footprints(areas)
+    assert [i for i, _ in footprints.find(areas[0], 0)] == [0, 1]
+    assert [i for i, _ in footprints.find(areas[2], 0)] == [2]
+
+
 def test_areas_without_pixels_are_never_found():
     empty = Area("a", grid(0, 0), Window(row_off=0, col_off=0, height=0, width=0))
     assert not list(Footprints([empty]).find(whole("a", grid(0, 0)), guard=10))

@@ -16,7 +16,7 @@ from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError, ProjError
 
 from geounet.errors import InputError
-from geounet.raster import Bounds, find_stored
+from geounet.raster import Bounds, find_local, find_stored
 
 LAYER_MARK = "|layername="
 """What stands between file and layer, as in QGIS: `roads.gpkg|layername=paved`."""
@@ -241,8 +241,15 @@ def _list_layers(file: str) -> list[str]:
     try:
         return [str(name) for name, kind in pyogrio.list_layers(file) if kind is not None]
     except DataSourceError as error:
-        if any(text in str(error) for text in ("No such file", "response code: 404")):
+        # of a file that is there, GDAL may miss a library
+        is_missing = any(text in str(error) for text in ("No such file", "response code: 404"))
+        if is_missing and find_local(file) is None:
             raise InputError(f"{file} does not exist; check the path") from error
+        if Path(file).suffix.lower() == ".parquet":
+            raise InputError(
+                f"{file} is GeoParquet, which this GDAL cannot read; write it as GeoPackage: "
+                f"geopandas.read_parquet({file!r}).to_file('polygons.gpkg')"
+            ) from error
         raise InputError(
             f"{file} is not a vector file that GDAL can open; give GeoPackage, GeoJSON, Shapefile"
         ) from error

@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
+from pyproj.exceptions import ProjError
 
 from geounet.raster import Bounds, Grid, Window
 from geounet.training.data.room import span
@@ -96,10 +97,16 @@ def _window_around(bounds: Bounds, grid: Grid) -> Window:
 
 
 def _project(bounds: Bounds, source: CRS, target: CRS) -> list[Bounds]:
-    """The bounds in another CRS; two where the 180th meridian is between."""
+    """The bounds in another CRS; two where the 180th meridian is between.
+
+    None where nothing leads there, as from the CRS of a building site.
+    """
     if source == target:
         return [bounds]
-    west, south, east, north = _transformer(source, target).transform_bounds(*bounds)
+    try:
+        west, south, east, north = _transformer(source, target).transform_bounds(*bounds)
+    except ProjError:
+        return []
     if west <= east:
         return [(west, south, east, north)]
     return [(west, south, 180.0, north), (-180.0, south, east, north)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import fspath
@@ -27,6 +28,9 @@ SPLITS = {
 
 COLUMNS = ("image", "labels", "split", "weight")
 """Of a CSV; the last two may be left out."""
+
+GDAL_PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_]+:")
+"""What begins a part of a file, as in `NETCDF:"a.nc":v`; a single letter is a drive of Windows."""
 
 
 @dataclass(frozen=True)
@@ -181,9 +185,11 @@ def _read_split(folder: Path, names: Sequence[str]) -> Iterator[Pair]:
     for part in parts:
         labels = [part / name for name in LABEL_FOLDERS if (part / name).is_dir()]
         if len(labels) != 1:
+            found = "both " + " and ".join(LABEL_FOLDERS)
+            if not labels:
+                found = "neither " + " nor ".join(LABEL_FOLDERS)
             raise InputError(
-                f"{part} has {'both' if labels else 'neither'} {' and '.join(LABEL_FOLDERS)} "
-                "beside images; put the labels into one of the two"
+                f"{part} has {found} beside images; put the labels into one of the two"
             )
         yield from _match([part / "images"], labels)
 
@@ -203,6 +209,7 @@ def _read_rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
                 )
             reader.fieldnames = columns
             for row in reader:
+                _require_no_more(row.get(None), f"{path}, line {reader.line_num}", len(columns))
                 cells = {name: (row[name] or "").strip() for name in columns}
                 if any(cells.values()):
                     yield reader.line_num, cells
@@ -212,12 +219,22 @@ def _read_rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
         raise InputError(f"{path} is no CSV in UTF-8 ({error}); save it as such") from error
 
 
+def _require_no_more(cells: Sequence[str] | None, where: str, count: int) -> None:
+    """Nothing, unless a row has more cells than the header, perhaps its split."""
+    if more := [cell for cell in cells or () if cell.strip()]:
+        raise InputError(
+            f"{where}: there is {more[0].strip()!r} after the last of the {count} columns that the "
+            f"first line names; write {','.join(COLUMNS)} into the first line, or quote a comma"
+        )
+
+
 def _resolve(manifest: Path, text: str, where: str, column: str) -> str:
     """A path in a CSV: relative to it, or a URL or whatever else GDAL opens."""
     if not text:
         raise InputError(f"{where}: the {column} column is empty; fill it in or delete the line")
-    is_special = "://" in text or text.startswith("/vsi")
-    return text if is_special else str(manifest.parent / text)
+    file = manifest.parent / text
+    is_special = "://" in text or text.startswith("/vsi") or GDAL_PREFIX.match(text)
+    return text if is_special and find_local(file) is None else str(file)
 
 
 def _parse_split(text: str, where: str) -> str:

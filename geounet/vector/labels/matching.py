@@ -15,6 +15,7 @@ Source = str | Path
 SIDECARS = frozenset({
     ".xml", ".ovr", ".msk", ".tfw", ".tifw", ".pgw", ".jgw", ".wld", ".prj", ".dbf", ".shx", ".cpg",
     ".qix", ".sbn", ".sbx", ".qml", ".qmd", ".sld", ".lyr", ".txt", ".md",
+    ".hdr", ".aux", ".rrd", ".stx", ".clr", ".gpkg-wal", ".gpkg-shm", ".gpkg-journal",
 })  # fmt: skip
 """Suffixes of files beside labels that are no labels themselves."""
 
