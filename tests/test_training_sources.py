@@ -74,7 +74,7 @@ def test_layouts_that_cannot_be_used(tmp_path):
     make_files(tmp_path / "d", "x.tif")
     refuses(r"d has no train/images with train/masks; found: x.tif; lay it out as train/images")
     make_files(tmp_path / "d/train/images", "a.tif")
-    refuses(r"train has neither masks and labels beside images")
+    refuses(r"train has neither masks nor labels beside images")
     make_files(tmp_path / "d/train/masks", "b.tif")
     refuses(r"masks has no labels of the name of image a; labels are matched by name")
     make_files(tmp_path / "d/train/masks", "a.tif", "a.png")
