@@ -373,6 +373,36 @@ def test_what_cannot_be_ignored_is_refused(tmp_path):
         refuses(match, path, COLOURED, UsageError, ignore=ignore)
 
 
+def test_files_that_name_numbers_differently_are_refused(tmp_path):
+    def discover(*names):
+        paths = []
+        for i, own in enumerate(names):
+            path = write_raster(tmp_path / f"{i}.tif", TRUTH)
+            if own:
+                write_mask(path, TRUTH, make_classes(["bg", *own]))
+            paths.append(path)
+        return [c.name for c in resolve_legend(None, paths, [GRID] * len(paths)).classes]
+
+    roads, houses = ("road", "water"), ("house", "water")
+    assert discover(roads, (), roads) == discover((), roads) == ["bg", *roads]
+    match = r"0\.tif calls 1 'road', but .*1\.tif calls 1 '{}'; renumber one, or,.*--classes"
+    for other in (roads[::-1], houses):
+        with pytest.raises(InputError, match=match.format(other[0])):
+            discover(roads, other)
+    paths = [write_mask(tmp_path / "a.tif", np.minimum(TRUTH, 1), make_classes(["bg", "road"]))]
+    paths.append(write_mask(tmp_path / "b.tif", TRUTH // 2 * 2, make_classes(["bg", "x", "road"])))
+    with pytest.raises(InputError, match=r"a\.tif calls 1 'road', but .*b\.tif calls 2 'road'"):
+        resolve_legend(None, paths, [GRID] * 2)
+
+
+def test_numbers_are_shown_in_full_and_as_they_are_mapped(tmp_path):
+    path = write_raster(tmp_path / "l.tif", np.array([0, 1, 2**32 - 1], "uint32")[TRUTH])
+    refuses("the value 4294967295 in .*4294967295=NAME, .*--ignore 4294967295;", path, "a,b")
+    refuses("the value 4294967295 in .*--ignore 4294967295; .*4294967295=NAME", path)
+    path = write_raster(tmp_path / "m.tif", np.array([0, 255, 255], "uint8")[TRUTH])
+    refuses("declare it: --classes 255=house,0=NAME,", path, "255=house")
+
+
 # --- sparse labels ---------------------------------------------------------------------------
 
 
@@ -459,6 +489,10 @@ def test_what_does_not_fit_is_refused_by_both_names(tmp_path):
     there = gpd.GeoDataFrame(geometry=[shapely.box(1, 1, 2, 2)], crs=4326)
     there.to_file(tmp_path / "v.gpkg")
     refuses(r"v\.gpkg does not overlap image\.tif", tmp_path / "v.gpkg")
+    there["kind"] = "a"
+    there.to_file(tmp_path / "w.gpkg")
+    refuses(r"w\.gpkg does not overlap the scenes: .*; give", tmp_path / "w.gpkg",
+            class_field="kind")  # fmt: skip
 
 
 # --- the other commands read them alike ------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,11 +11,12 @@ from pyproj import CRS
 
 from geounet.classes import NODATA, ClassInfo, check_classes, make_classes
 from geounet.errors import InputError, UsageError
-from geounet.raster import ClassTable, Grid, name_of, read_class_table
+from geounet.raster import Bounds, ClassTable, Grid, name_of, read_class_table
 from geounet.vector.labels.class_declaration import Declaration, parse_declaration, refuse_zero
 from geounet.vector.labels.grey_masks import HALF, Content, are_masks, read_content
 from geounet.vector.labels.label_keys import (
     format_code,
+    format_number,
     ignored_numbers,
     ignored_texts,
     is_colour,
@@ -30,7 +31,13 @@ from geounet.vector.labels.label_options import LabelOptions
 from geounet.vector.labels.label_pixels import has_colours
 from geounet.vector.labels.label_values import BACKGROUND, text_of
 from geounet.vector.labels.reading import read_class_column
-from geounet.vector.source import is_empty, is_vectors, open_vectors
+from geounet.vector.source import (
+    format_bounds,
+    is_empty,
+    is_vectors,
+    open_vectors,
+    project_bounds,
+)
 from geounet.wording import counted
 
 MAX_CLASSES = NODATA
@@ -271,9 +278,9 @@ def _discover_in_rasters(sources: Sequence[str | Path], options: LabelOptions) -
         return _make_mask_legend(halves, sources, options)
     if coloured := {source: c.counts for source, c in contents.items() if c.bands > 1}:
         raise _ask_for_colours(list(coloured), coloured.values())
-    known: dict[int, ClassInfo] = {}
-    for source, content in contents.items():
-        known = _name_classes(source, content.counts, options) | known
+    known = _merge_classes(
+        {source: _name_classes(source, c.counts, options) for source, c in contents.items()}
+    )
     if len(known) < 2:
         raise InputError(
             f"{_list_sources(sources)} have fewer than two classes (found: "
@@ -281,6 +288,40 @@ def _discover_in_rasters(sources: Sequence[str | Path], options: LabelOptions) -
             "with --classes"
         )
     return by_number(known.values(), options)
+
+
+def _merge_classes(
+    found: Mapping[str | Path, Mapping[int, ClassInfo]],
+) -> dict[int, ClassInfo]:
+    """The class of every value that occurs in any of the files, named by the first that does so.
+
+    Raises:
+        InputError: two files call one value by other names, or other values by one name.
+    """
+    known: dict[int, ClassInfo] = {}
+    origins: dict[int, str | Path] = {}
+    for source, item in ((s, item) for s, classes in found.items() for item in classes.values()):
+        other = next((o for o in known.values() if _contradict(o, item)), None)
+        if other is not None:
+            raise InputError(
+                f"{origins[other.value]} calls {other.value} {other.name!r}, but {source} calls "
+                f"{item.value} {item.name!r}; renumber one, or, if numbers mean the same in both, "
+                "name the classes with --classes"
+            )
+        if item.value not in known or (_is_named(item) and not _is_named(known[item.value])):
+            known[item.value], origins[item.value] = item, source
+    return known
+
+
+def _contradict(one: ClassInfo, other: ClassInfo) -> bool:
+    """Whether files call one value by two names, or two values by one."""
+    are_named = _is_named(one) and _is_named(other)
+    return are_named and (one.value == other.value) != (one.name == other.name)
+
+
+def _is_named(item: ClassInfo) -> bool:
+    """Whether a file names the class."""
+    return item.name != ClassTable().name_of(item.value)
 
 
 def by_number(classes: Iterable[ClassInfo], options: LabelOptions) -> Legend:
@@ -330,12 +371,12 @@ def _ask_for_colours(sources: Sequence[str | Path], counts: Iterable[Counter[flo
 
 def _class_of(value: float, count: int, table: ClassTable, source: str | Path) -> ClassInfo:
     if value != int(value) or not 0 <= value < NODATA:
-        is_whole = value == int(value)
-        hint = f"if it means 'no label', say --ignore {value:g}; else " if is_whole else ""
+        shown = format_number(value)
+        hint = f"if it means 'no label', say --ignore {shown}; else " if is_number(shown) else ""
         mask = "; if this is a mask of 0 to 255, give --threshold 128" if value == 255 else ""
         raise InputError(
-            f"{source} has the value {value:g} in {counted(count, 'pixel')}, but classes are 0 to "
-            f"{NODATA - 1}; {hint}map it: --classes {value:g}=NAME,..., or renumber it{mask}"
+            f"{source} has the value {shown} in {counted(count, 'pixel')}, but classes are 0 to "
+            f"{NODATA - 1}; {hint}map it: --classes {shown}=NAME,..., or renumber it{mask}"
         )
     return table.class_of(int(value))
 
@@ -346,7 +387,10 @@ def _discover_in_vectors(
     if options.class_field is None:
         stems = {name_of(source) for source in sources}
         return make_classes([BACKGROUND, stems.pop() if len(stems) == 1 else FOREGROUND])
-    found = _find_texts(sources, grids, options) - ignored_texts(options)
+    found = _find_texts(sources, grids, options)
+    if not found:
+        _require_overlap(sources, grids)
+    found -= ignored_texts(options)
     texts = found - {BACKGROUND}
     if not texts or len(texts) >= MAX_CLASSES:
         raise InputError(
@@ -371,6 +415,26 @@ def _find_texts(
         for crs in {grid.crs for grid in grids}:
             found.update(read_class_column(source, options, crs, _union_bounds(grids, crs)))
     return {text_of(value) for value in found} - {""}
+
+
+def _require_overlap(sources: Sequence[str | Path], grids: Sequence[Grid]) -> None:
+    """Nothing, unless it is certain that no label file touches any of the grids."""
+    places = []
+    for source in sources:
+        layer = open_vectors(source, may_be_empty=True)
+        if layer.features and layer.bounds is not None:
+            places += [(project_bounds(layer.bounds, layer.crs, g.crs), g) for g in grids]
+    if places and not any(_touch(bounds, grid.bounds()) for bounds, grid in places):
+        bounds, grid = places[0]
+        raise InputError(
+            f"{_list_sources(sources)} does not overlap the scenes: {format_bounds(bounds)} "
+            f"against {format_bounds(grid.bounds())} in {grid.crs.name if grid.crs else 'pixels'}; "
+            "give files of one place, or check the CRS"
+        )
+
+
+def _touch(a: Bounds, b: Bounds) -> bool:
+    return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
 
 
 def _union_bounds(grids: Sequence[Grid], crs: CRS | None) -> tuple[float, float, float, float]:

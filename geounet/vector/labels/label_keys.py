@@ -29,6 +29,11 @@ def to_number(label: str) -> int:
     return int(label.partition(".")[0])  # a float would round large ones
 
 
+def format_number(value: float) -> str:
+    """A value of a label raster, whole numbers in full, as options take them."""
+    return str(int(value)) if isinstance(value, int) or value.is_integer() else f"{value:g}"
+
+
 def is_colour(text: str) -> bool:
     """Whether a label is a colour, `#rrggbb`."""
     return re.fullmatch(r"#[0-9a-fA-F]{6}", text) is not None

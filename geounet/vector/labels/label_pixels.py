@@ -19,10 +19,10 @@ from geounet.raster import Scene, open_scene
 from geounet.vector.labels.label_keys import (
     GREY,
     format_code,
+    format_number,
     ignored_colours,
     ignored_in_palette,
     ignored_numbers,
-    list_numbers,
     number_keys,
     order_halves,
     palette_keys,
@@ -188,7 +188,8 @@ def _require_no_contradiction(
     if value != NODATA:
         name = next(item.name for item in classes if item.value == value)
         raise InputError(
-            f"{raster.path} says that {nodata:g} is nodata, but it is the class {name!r}; {cure}"
+            f"{raster.path} says that {format_number(nodata)} is nodata, but it is the class "
+            f"{name!r}; {cure}"
         )
     if raster.count == 1:
         return
@@ -198,8 +199,8 @@ def _require_no_contradiction(
     if hidden is not None:
         fill = format_code(code)
         raise InputError(
-            f"{path} says that {nodata:g} is nodata in each band, which hides the colour {hidden}; "
-            f"{cure} and, if {fill} means 'no label', say --ignore {fill}"
+            f"{path} says that {int(nodata)} is nodata in each band, which hides the colour "
+            f"{hidden}; {cure} and, if {fill} means 'no label', say --ignore {fill}"
         )
 
 
@@ -286,9 +287,9 @@ def _find_unknown(
 
 def _name(code: float, decoder: Decoder) -> str:
     """`value 7`, or `colour #ff0000`."""
-    return (
-        f"value {code:g}" if decoder.name_colour is None else f"colour {decoder.name_colour(code)}"
-    )
+    if decoder.name_colour is None:
+        return f"value {format_number(code)}"
+    return f"colour {decoder.name_colour(code)}"
 
 
 def _advise(code: float, decoder: Decoder, classes: Sequence[ClassInfo]) -> str:
@@ -302,9 +303,12 @@ def _advise(code: float, decoder: Decoder, classes: Sequence[ClassInfo]) -> str:
         return f"declare it with --classes NAME={colour},..., or leave it out: --ignore {colour}"
     if code != int(code):
         return "labels hold a whole number for each class; give such ones"
-    known = list_numbers(classes[:3]) + (",..." if len(classes) > 3 else "")
+    names = {item.value: item.name for item in classes}
+    labels = [f"{n}={names[value]}" for n, value in decoder.keys.items() if value in names]
+    known = ",".join(labels[:3]) + (",..." if len(labels) > 3 else "")
+    number = format_number(code)
+    mask = "; if this is a mask of 0 to 255, give --threshold 128" if code > 127 else ""
     return (
-        f"declare it: --classes {known},{code:g}=NAME, or, of labels, leave it out with --ignore "
-        f"{code:g}"
-        + ("; if this is a mask of 0 to 255, give --threshold 128" if code > 127 else "")
+        f"declare it: --classes {known},{number}=NAME, or, of labels, leave it out with --ignore "
+        f"{number}{mask}"
     )
