@@ -153,7 +153,7 @@ def _declare(
     options = replace(options, mapping=mapping, colours_said=bool(declaration.colours))
     classes = declaration.make_classes(first=1 if options.sparse else 0)
     vectors = [source for source in sources if is_vectors(source)]
-    rasters = [source for source in sources if source not in vectors]
+    rasters = [source for source in sources if not is_vectors(source)]
     if options.sparse and rasters:
         _refuse_sparse_zero(declaration, rasters)
     if options.sparse or BACKGROUND in declaration.names or not vectors:
