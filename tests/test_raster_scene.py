@@ -131,3 +131,18 @@ def test_no_warning_without_georeference_even_in_threads(tmp_path):
 def test_errors(tmp_path, make, says):
     with pytest.raises(InputError, match=says):
         open_scene(make(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "is_doubted"), [("nir", True), ("Alpha band", False), ("", False)]
+)
+def test_a_band_with_a_name_that_counts_as_transparency_is_noted(tmp_path, name, is_doubted):
+    pixels = np.ones((4, 5, 6), np.uint8)
+    path = write_raster(tmp_path / "a.tif", pixels, descriptions=["r", "g", "b", name], alpha="yes")
+    with open_scene(path) as scene:
+        assert (scene.bands, scene.alphas) == ((1, 2, 3), (4,))
+        assert bool(scene.notes) == is_doubted
+        assert not is_doubted or "band 4 (nir)" in scene.notes[0]
+        assert not is_doubted or scene.notes[0].endswith("--bands 1,2,3,4")
+    with open_scene(path, (1, 2, 3, 4)) as scene:
+        assert (scene.alphas, scene.notes) == ((), ())

@@ -395,3 +395,16 @@ def test_wrong_input_is_one_line(tmp_path, monkeypatch, capsys):
         assert line.startswith("error: ")
         assert words in line
     assert not (tmp_path / "run").exists()
+
+
+def test_bands_that_count_as_transparency_are_noted_once(tmp_path):
+    pairs = []
+    for number in range(3):
+        image = write_raster(
+            tmp_path / f"{number}.tif", np.ones((4, 40, 40), np.uint8), alpha="yes",
+            descriptions=["r", "g", "b", "nir"],
+        )  # fmt: skip
+        labels = write_raster(tmp_path / f"l{number}.tif", np.ones((40, 40), np.uint8))
+        pairs.append(Pair(image, labels))
+    (note,) = find_sources(pairs, None, None)[1]
+    assert note.startswith("band 4 (nir) of ") and note.endswith("(and 2 more images)")

@@ -153,6 +153,7 @@ def _describe_scene(scene: Scene) -> dict[str, Any]:
             {"number": number, "name": name}
             for number, name in zip(scene.bands, scene.band_names, strict=True)
         ],
+        "alpha_bands": list(scene.alphas),
         "dtype": str(scene.dtype),
         "nodata": scene.nodata,
         "crs": grid.crs.name if grid.crs else None,
@@ -160,6 +161,7 @@ def _describe_scene(scene: Scene) -> dict[str, Any]:
         "bounds": list(grid.bounds()) if grid.crs else None,
         "pixel_size_m": grid.pixel_size_m,
         "block_shape": list(scene.block_shape),
+        "notes": list(scene.notes),
         "classes": [{"value": c.value, "name": c.name, "colour": c.colour} for c in classes or ()],
     }
 

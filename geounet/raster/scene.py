@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ from geounet.raster.window import Window, mirror_indices
 
 T = TypeVar("T", bound=np.generic)
 
+ALPHA_NAMES = "alpha|mask|transparen|opacity|valid"
+"""What is in the names of bands that say which pixels are data."""
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -55,10 +59,7 @@ class Scene:
         dtype: Smallest type that holds all of them.
         nodata: The value that marks no data in all of them, if it is the same.
         block_shape: (height, width) of the storage blocks.
-        notes: None; see `Stack`.
     """
-
-    notes: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -85,6 +86,25 @@ class Scene:
         self.block_shape: tuple[int, int] = dataset.block_shapes[bands[0] - 1]
         self._rule = make_rule(dataset, bands)
         self._resources = resources.pop_all()
+
+    @property
+    def alphas(self) -> tuple[int, ...]:
+        """Bands, from 1, that are not chosen and say which pixels are data."""
+        return self._rule.alphas
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Bands that count as transparency, but by their names are none."""
+        if self._source is not None:
+            return self._source.notes
+        every = ",".join(map(str, self._dataset.indexes))
+        return tuple(
+            f"band {band} ({name}) of {self.path} counts as transparency, since the file says that "
+            f"it is alpha; if it is a band like others, say so with --bands {every}"
+            for band in self.alphas
+            if (name := self._dataset.descriptions[band - 1])
+            and not re.search(ALPHA_NAMES, name, re.IGNORECASE)
+        )
 
     @cached_property
     def files(self) -> tuple[str | Path, ...]:

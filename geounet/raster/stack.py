@@ -84,7 +84,7 @@ class Stack:
         bands: chosen ones, counted from 1 through all bands of all files.
         dtype: smallest type that holds all of them.
         band_names: the files' descriptions.
-        notes: files that cover only a share of the first one.
+        notes: on the files, and on those that cover only a share of the first one.
     """
 
     def __init__(
@@ -183,7 +183,8 @@ def open_stack(files: Sequence[str | Path], bands: Sequence[int] | None = None) 
                 member = resources.enter_context(open_warped(file, first.grid, "bilinear", own))
             members.append(member)
             numbers += [start + band for band in member.bands]
-        notes = _compare_extents(first, members, numbers)
+        notes = [note for member in members for note in member.notes]
+        notes += _compare_extents(first, members, numbers)
         return Stack(first, members, numbers, bands or numbers, resources, notes)
 
 

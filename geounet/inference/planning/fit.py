@@ -101,6 +101,7 @@ def _check_bands(spec: ModelSpec, scene: SceneLike, *, are_named: bool) -> None:
         help_ = "choose them with --bands"
         if scene.count < len(wanted) and are_named:
             help_ = "give a scene that has all of them, or their files with --stack"
+            help_ = "; ".join([*scene.notes, help_])
         raise ModelError(
             f"{scene.path} gives {counted(scene.count, 'band')}, the model needs "
             f"{len(wanted)}{f' ({_names(wanted)})' if any(wanted) else ''}; {help_}"

@@ -192,7 +192,7 @@ def find_sources(
     aoi: str | Path | None,
     bands: tuple[int, ...] | None = None,
 ) -> tuple[list[Source], list[str]]:
-    """The images that have pixels in the bbox and the AOI, and a note if some have none.
+    """The images that have pixels in the bbox and the AOI, and notes on those that have none.
 
     Args:
         pairs: images with their labels.
@@ -204,9 +204,11 @@ def find_sources(
         InputError: an image or the AOI cannot be read, or no image has pixels there.
     """
     found, outside = [], []
+    doubts: list[str] = []
     for pair in pairs:
         with open_scene(pair.image, bands) as scene:
             grid, known = scene.grid, (scene.band_names, scene.dtype)
+            doubts += scene.notes
         try:
             window, geometry = limit_grid(grid, bbox, aoi, pair.image)
         except InputError as error:  # other images may lie there
@@ -216,11 +218,14 @@ def find_sources(
         found.append(Source(pair.image, pair.labels, area, geometry, known, pair.weight))
     if not found:
         raise outside[0][1]
-    if not outside:
-        return found, []
-    image, reason = outside[0]
-    more = f" (and {len(outside) - 1} more images)" if len(outside) > 1 else ""
-    return found, [f"left out: {image}: {reason}{more}"]
+    left_out = [f"left out: {image}: {reason}" for image, reason in outside]
+    notes = [_first_of(some) for some in (left_out, doubts) if some]
+    return found, notes
+
+
+def _first_of(notes: Sequence[str]) -> str:
+    """The first of notes of one kind, and how many there are."""
+    return notes[0] + (f" (and {len(notes) - 1} more images)" if len(notes) > 1 else "")
 
 
 def collect_notes(readers: Iterable[SourceReader]) -> list[str]:
