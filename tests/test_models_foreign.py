@@ -23,6 +23,7 @@ from geounet.cli.boundary import run
 from geounet.errors import ModelError, UsageError
 from geounet.inference import PredictOptions, predict
 from geounet.models import Band, ModelSpec, build_network, load_model, read_spec, save_model
+from geounet.models.foreign.operations import call_operation, find_operation
 
 needs_smp = pytest.mark.skipif(
     importlib.util.find_spec("segmentation_models_pytorch") is None,
@@ -409,3 +410,14 @@ def test_the_command_line_says_it_in_a_line(tmp_path, capsys, monkeypatch, expor
     )
     assert code == 0, err
     assert "blend, tile 256" in out
+
+
+def test_memory_of_a_file_is_never_that_of_something_else():
+    for _ in range(3):
+        torch.full((300, 300), 7.0)  # freed at once: where the next one would look
+        for name, arguments in (
+            ("empty.memory_format", {"size": [300, 300]}),
+            ("new_empty.default", {"self": torch.zeros(1), "size": [300, 300]}),
+        ):
+            made = call_operation(find_operation(f"torch.ops.aten.{name}"), arguments)
+            assert made.shape == (300, 300) and not made.any()

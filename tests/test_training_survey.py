@@ -6,19 +6,21 @@ import shutil
 import geopandas
 import numpy as np
 import pytest
+import shapely
+from affine import Affine
 from pyproj import CRS
 from rasterio.features import geometry_mask
 from rasters import UTM, read_raster, write_raster
 
 from geounet.classes import make_classes
 from geounet.models import Geometry
-from geounet.raster import limit_cache, pixel_grid
+from geounet.raster import Grid, limit_cache, pixel_grid
 from geounet.raster.dataset import get_gdal_config
 from geounet.training.data import survey as module
 from geounet.training.holdout.footprints import Area
 from geounet.training.holdout.split import SplitPlan, split_areas
 from geounet.training.options import TrainOptions
-from geounet.training.reporting.split_layer import list_regions, write_layer
+from geounet.training.reporting.split_layer import Region, list_regions, write_layer
 from geounet.training.reporting.split_map import draw_split
 from geounet.training.task import find_inputs, plan_chips, prepare_task
 
@@ -255,3 +257,14 @@ def test_blocks_may_take_as_much_memory_as_is_given():
     with limit_cache(2**20):
         assert get_gdal_config("GDAL_CACHEMAX") == 2**20
     assert get_gdal_config("GDAL_CACHEMAX") == before
+
+
+def test_a_scene_of_a_building_site_beside_one_on_earth_is_in_no_place(tmp_path):
+    site = CRS('LOCAL_CS["site",UNIT["metre",1]]')
+    regions = [
+        Region("training", "a", Grid(4, 5, Affine.identity(), crs), shapely.box(0, 0, 5, 4))
+        for crs in (site, CRS("EPSG:32633"))
+    ]
+    (tmp_path / "split.gpkg").write_bytes(write_layer(regions, []))
+    placed = geopandas.read_file(tmp_path / "split.gpkg")
+    assert placed.geometry.isna().tolist() == [True, False]

@@ -18,14 +18,14 @@ OPERATIONS = frozenset(
     all amax amin any arange argmax avg_pool2d baddbmm batch_norm bitwise_and bitwise_not bmm cat
     ceil celu channel_shuffle chunk clamp clamp_ clamp_max clamp_min clone col2im constant_pad_nd
     contiguous conv2d conv_transpose2d convolution copy_ cos cumsum detach detach_ div div_ dropout
-    dropout_ einsum elu elu_ eq erf exp expand expand_as feature_dropout feature_dropout_
+    dropout_ einsum elu elu_ empty eq erf exp expand expand_as feature_dropout feature_dropout_
     fill_ flatten flip floor floor_divide full full_like gather ge gelu gelu_ grid_sampler
     group_norm gt hardsigmoid hardsigmoid_ hardswish hardswish_ hardtanh hardtanh_ im2col index
     index_select instance_norm isfinite layer_norm le leaky_relu leaky_relu_ lerp lift_fresh_copy
     linalg_vector_norm linear linspace log log_sigmoid log_softmax logical_and logical_not
     logical_or logit logsumexp lt masked_fill masked_fill_ matmul max_pool2d max_pool2d_with_indices
     maximum mean meshgrid minimum mish mish_ mm movedim mul mul_ narrow native_dropout
-    native_group_norm native_layer_norm ne neg new_full new_ones new_zeros numpy_T ones
+    native_group_norm native_layer_norm ne neg new_empty new_full new_ones new_zeros numpy_T ones
     ones_like pad permute pixel_shuffle pixel_unshuffle pow prelu prod reciprocal reflection_pad2d
     relu relu6 relu_ remainder repeat replication_pad2d reshape roll round rsqrt rsub scalar_tensor
     scaled_dot_product_attention select sigmoid sigmoid_ sign silu silu_ sin slice softmax softplus
@@ -36,6 +36,9 @@ OPERATIONS = frozenset(
     """.split()  # noqa: SIM905 - two hundred lines otherwise
 )
 """Those of `torch.ops.aten`. Others there open files, or take memory as it is."""
+
+EMPTY = ("aten::empty", "aten::new_empty")
+"""Here filled with zeros: a file is not to see what was in the memory before."""
 
 SIZES = ("add", "and_", "eq", "floordiv", "ge", "gt", "le", "lt", "mod", "mul", "ne", "neg", "not_",
          "or_", "pow", "sub", "truediv")  # fmt: skip
@@ -82,4 +85,5 @@ def call_operation(run: Callable[..., Any], arguments: Mapping[str, Any]) -> Any
             named[one.name] = arguments[one.name]
         else:
             positional.append(arguments[one.name])
-    return run(*positional, **named)
+    result = run(*positional, **named)
+    return result.zero_() if run._schema.name in EMPTY else result

@@ -13,6 +13,7 @@ import shapely
 from geopandas import GeoDataFrame
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
+from pyproj.exceptions import ProjError
 from shapely import MultiPolygon
 from shapely.geometry.base import BaseGeometry
 
@@ -122,13 +123,16 @@ def _list_shares(
 
 
 def _place(region: Region, crs: CRS | None) -> BaseGeometry | None:
-    """The polygons in a CRS; None if the scene is nowhere."""
+    """The polygons in a CRS; None if the scene is nowhere, or nowhere that leads to it."""
     grid = region.grid
     if grid.crs is None and crs is not None:
         return None
     shape = region.geometry if grid.crs == crs else shapely.segmentize(region.geometry, BEND_PX)
     placed = shapely.transform(shape, lambda xy: np.stack(grid.transform @ tuple(xy.T), axis=1))
     if grid.crs != crs:
-        project = Transformer.from_crs(grid.crs, crs, always_xy=True)
+        try:
+            project = Transformer.from_crs(grid.crs, crs, always_xy=True)
+        except ProjError:  # that of a building site, say
+            return None
         placed = shapely.transform(placed, lambda xy: np.stack(project.transform(*xy.T), axis=1))
     return MultiPolygon(list(shapely.get_parts(placed)))
